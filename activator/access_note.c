@@ -6,6 +6,7 @@
 #include "activator/access/access_log.h"
 #include "activator/cold.h"
 #include "activator/conn.h"
+#include "activator/exemplars.h"
 #include "activator/http/grpc.h"
 #include "activator/http/request.h"
 #include "activator/worker_impl.h"
@@ -250,6 +251,31 @@ access_note_instance(struct xfer *x, struct instance *inst)
 	note->inst = instance_ref(inst);
 }
 
+static int64_t
+wall_now(struct worker *w)
+{
+	struct access_port *p = &w->access;
+
+	if (w->now >= p->until_ns) {
+		p->wall_minus_now_ns = clk_wall() - clk_now();
+		p->until_ns = w->now + CLK_S;
+	}
+	return w->now + p->wall_minus_now_ns;
+}
+
+void
+access_note_example(const struct xfer *x, unsigned histogram, int64_t took_ns)
+{
+	const struct access_note *note = note_of(x);
+
+	if (!note->is_traced)
+		return;
+	exemplars_put(
+		x->w->exemplars, exemplars_series(x->shard->rev->name, histogram),
+		((const struct access_trace *)(const void *)(note->bytes + note->line_n))->trace,
+		took_ns, wall_now(x->w));
+}
+
 void
 access_note_answered(struct xfer *x)
 {
@@ -282,18 +308,6 @@ access_note_drop(struct xfer *x)
 }
 
 /* --- the line --- */
-
-static int64_t
-wall_now(struct worker *w)
-{
-	struct access_port *p = &w->access;
-
-	if (w->now >= p->until_ns) {
-		p->wall_minus_now_ns = clk_wall() - clk_now();
-		p->until_ns = w->now + CLK_S;
-	}
-	return w->now + p->wall_minus_now_ns;
-}
 
 static bool
 is_error(const struct xfer *x, enum outcome out)

@@ -38,6 +38,9 @@ void access_note_raw(struct xfer *, const char *bytes, size_t n);
 void access_note_rerouted(struct xfer *);
 /* It goes to that instance. */
 void access_note_instance(struct xfer *, struct instance *);
+/* The request, which has a note, has taken so long, in the histogram of its revision of that number
+ * (exemplars.h). */
+void access_note_example(const struct xfer *, unsigned histogram, int64_t took_ns);
 /* The response head of a cold start has come. */
 void access_note_answered(struct xfer *);
 /* It ends: write its line, and forget the note. */

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "activator/access_note.h"
 #include "activator/conn.h"
+#include "activator/exemplars.h"
 #include "activator/revision.h"
 #include "activator/shard.h"
 #include "common/clk.h"
@@ -65,8 +67,11 @@ cold_note(struct xfer *x)
 	metric_add(&x->shard->cold_starts, 1);
 	counts->cold_wait_s += waited_s;
 	counts->cold_wait_max_s = MAX(counts->cold_wait_max_s, waited_s);
-	for (i = 0; i < COLD_PHASES_N; i++)
+	for (i = 0; i < COLD_PHASES_N; i++) {
 		metric_hist_add(&x->shard->cold[i], ns[i]);
+		if (x->note.data != NULL)
+			access_note_example(x, EXEMPLAR_COLD + (unsigned)i, ns[i]);
+	}
 	if (x->is_first) {
 		keep(x, ns);
 		log_info(&x->route->rev->tag, "cold start",

@@ -7,6 +7,7 @@
 #include "activator/access_note.h"
 #include "activator/codec.h"
 #include "activator/conn.h"
+#include "activator/exemplars.h"
 #include "activator/failure.h"
 #include "activator/limiter.h"
 #include "activator/net/tcp.h"
@@ -649,8 +650,11 @@ dispatch_granted(struct xfer *x)
 	waiter->inst = NULL;
 	waiter->fd = -1;
 	x->is_paced = x->is_paced || waiter->is_paced;
-	if (was_parked)
+	if (was_parked) {
 		metric_hist_add(&x->shard->parked_for, x->w->now - x->parked_ns);
+		if (x->note.data != NULL)
+			access_note_example(x, EXEMPLAR_PARKED_FOR, x->w->now - x->parked_ns);
+	}
 	if (fd >= 0)
 		start_on_fd(x, inst, fd);
 	else

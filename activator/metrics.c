@@ -4,6 +4,7 @@
 #include "activator/access/access_log.h"
 #include "activator/bounds.h"
 #include "activator/certificates.h"
+#include "activator/exemplars.h"
 #include "activator/limiter.h"
 #include "activator/net/tls.h"
 #include "activator/outcome.h"
@@ -295,11 +296,37 @@ static const struct {
 	{M_COLD, offsetof(struct shard, cold_starts)},
 };
 
+/* The newest exemplars of a histogram over all revisions of the group; number: which of theirs. */
 static void
-put_hist(struct strbuf *b, const struct metric_def *def, const struct metric_group *group,
-	 size_t offset, const char *phase)
+collect_exemplars(const struct metrics_source *s, const struct metric_group *group, unsigned number,
+		  struct metric_exemplar out[METRIC_BUCKETS + 1])
 {
-	const char *labels[] = {group->name, phase, NULL};
+	size_t i;
+	unsigned k;
+
+	for (i = 0; i < group->n; i++) {
+		const struct revision *rev = group->v[i];
+		uint64_t series = exemplars_series(rev->name, number);
+
+		for (k = 0; k < s->workers_n; k++)
+			worker_collect_exemplars(s->workers[k], series, out);
+	}
+}
+
+/* A histogram of revisions. */
+struct hist {
+	const struct metric_def *def;
+	size_t offset; /* in struct shard */
+	const char *phase;
+	unsigned number; /* for its exemplars */
+};
+
+static void
+put_hist(struct strbuf *b, const struct metrics_source *s, const struct metric_group *group,
+	 const struct hist *h)
+{
+	const char *labels[] = {group->name, h->phase, NULL};
+	struct metric_exemplar exemplars[METRIC_BUCKETS + 1] = {{.value = 0}};
 	struct metric_hist_sum sum = {.sum_us = 0};
 	size_t i, k;
 
@@ -307,13 +334,16 @@ put_hist(struct strbuf *b, const struct metric_def *def, const struct metric_gro
 		const struct revision *rev = group->v[i];
 
 		for (k = 0; k < rev->workers_n; k++)
-			metric_hist_collect(&sum,
-					    (const void *)((const char *)&rev->shards[k] + offset));
+			metric_hist_collect(
+				&sum, (const void *)((const char *)&rev->shards[k] + h->offset));
 	}
 	for (i = 0; i <= METRIC_BUCKETS && sum.bucket[i] == 0; i++)
 		;
-	if (i <= METRIC_BUCKETS) /* an empty histogram of each idle revision would fill pages */
-		metric_hist_sample(b, def, labels, &sum);
+	if (i > METRIC_BUCKETS) /* an empty histogram of each idle revision would fill pages */
+		return;
+	if (metric_form() == METRIC_OPENMETRICS)
+		collect_exemplars(s, group, h->number, exemplars);
+	metric_hist_sample(b, h->def, labels, &sum, exemplars);
 }
 
 /* Has it had no request for a while, and has it no instance? */
@@ -395,17 +425,18 @@ put_instances(struct strbuf *b, struct metric_groups *g)
 }
 
 static void
-put_hists(struct strbuf *b, struct metric_groups *g, int id, size_t offset)
+put_hists(struct strbuf *b, const struct metrics_source *s, struct metric_groups *g, int id,
+	  size_t offset, unsigned number)
 {
-	const struct metric_def *def = metric_groups_head(g, b, &defs[id]);
+	const struct hist h = {metric_groups_head(g, b, &defs[id]), offset, NULL, number};
 	size_t i;
 
 	for (i = 0; i < g->n; i++)
-		put_hist(b, def, &g->v[i], offset, NULL);
+		put_hist(b, s, &g->v[i], &h);
 }
 
 static void
-put_phases(struct strbuf *b, struct metric_groups *g)
+put_phases(struct strbuf *b, const struct metrics_source *s, struct metric_groups *g)
 {
 	static const char *const phases[] = {
 #define X(id, name) name,
@@ -413,13 +444,17 @@ put_phases(struct strbuf *b, struct metric_groups *g)
 #undef X
 	};
 	const struct metric_def *def = metric_groups_head(g, b, &defs[M_COLD_PHASE]);
-	size_t i, k;
+	size_t i;
+	unsigned k;
 
 	for (i = 0; i < g->n; i++)
-		for (k = 0; k < COLD_PHASES_N; k++)
-			put_hist(b, def, &g->v[i],
-				 offsetof(struct shard, cold) + k * sizeof(struct metric_hist),
-				 phases[k]);
+		for (k = 0; k < COLD_PHASES_N; k++) {
+			const struct hist h = {
+				def, offsetof(struct shard, cold) + k * sizeof(struct metric_hist),
+				phases[k], EXEMPLAR_COLD + k};
+
+			put_hist(b, s, &g->v[i], &h);
+		}
 }
 
 static void
@@ -432,9 +467,9 @@ put_revisions(struct strbuf *b, const struct metrics_source *s)
 	put_family(b, &g, M_PARKED, parked_of);
 	put_family(b, &g, M_IN_FLIGHT, in_flight_of);
 	put_instances(b, &g);
-	put_hists(b, &g, M_DURATION, offsetof(struct shard, duration));
-	put_hists(b, &g, M_PARKED_FOR, offsetof(struct shard, parked_for));
-	put_phases(b, &g);
+	put_hists(b, s, &g, M_DURATION, offsetof(struct shard, duration), EXEMPLAR_DURATION);
+	put_hists(b, s, &g, M_PARKED_FOR, offsetof(struct shard, parked_for), EXEMPLAR_PARKED_FOR);
+	put_phases(b, s, &g);
 	metric_groups_fini(&g);
 }
 

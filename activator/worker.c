@@ -10,6 +10,7 @@
 #include "activator/call_h2.h"
 #include "activator/conn_h2.h"
 #include "activator/dispatch.h"
+#include "activator/exemplars.h"
 #include "activator/net/listen_set.h"
 #include "activator/net/tls.h"
 #include "activator/net/tls_state.h"
@@ -197,9 +198,10 @@ worker_set_access_log(struct worker *w, struct access_log *log, struct access_lo
 	CHECK(!w->is_started);
 	w->access = (struct access_port){
 		.log = log, .ring = access_log_ring(log, w->index), .pid = (int)getpid()};
-	if (spans != NULL)
-		w->traces = (struct access_port){.log = spans,
-						 .ring = access_log_ring(spans, w->index)};
+	if (spans == NULL)
+		return;
+	w->traces = (struct access_port){.log = spans, .ring = access_log_ring(spans, w->index)};
+	w->exemplars = exemplars_new();
 }
 
 int
@@ -313,6 +315,7 @@ worker_free(struct worker **wp)
 	free(w->read_buf);
 	free(w->write_buf);
 	free(w->frame_buf);
+	exemplars_free(&w->exemplars);
 	h2_shared_free(&w->h2_shared);
 	free(w);
 }
@@ -330,6 +333,13 @@ const struct worker_counters *
 worker_counters(const struct worker *w)
 {
 	return &w->counters;
+}
+
+void
+worker_collect_exemplars(const struct worker *w, uint64_t series, struct metric_exemplar *out)
+{
+	if (w->exemplars != NULL)
+		exemplars_collect(w->exemplars, series, out);
 }
 
 const struct tls_counters *

@@ -154,6 +154,9 @@ struct worker_counters {
 	_Atomic uint64_t upstream_ended[UPSTREAM_ENDED_N];
 };
 const struct worker_counters *worker_counters(const struct worker *);
+/* As exemplars_collect(), of those that the worker has. */
+struct metric_exemplar;
+void worker_collect_exemplars(const struct worker *, uint64_t series, struct metric_exemplar *);
 /* The conf has certificates. */
 const struct tls_counters *worker_tls_counters(const struct worker *);
 

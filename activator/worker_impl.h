@@ -86,6 +86,8 @@ struct worker {
 	bool is_request_id_new;
 	uint64_t id_seeds[2]; /* of the kernel: ids of several processes and workers differ */
 
+	struct exemplars *exemplars; /* NULL: no spans are recorded; others read it */
+
 	char *read_buf;	 /* what is being read, WORKER_BUFFER bytes */
 	char *write_buf; /* a head that is being written: worker_write_buf() */
 	size_t write_buf_size;

@@ -9,6 +9,7 @@
 #include "activator/cold.h"
 #include "activator/conn.h"
 #include "activator/conn_h2.h"
+#include "activator/exemplars.h"
 #include "activator/failure.h"
 #include "activator/http/chunked.h"
 #include "activator/http/grpc.h"
@@ -286,6 +287,8 @@ count_end(struct xfer *x, enum outcome out)
 	if (x->shard == NULL)
 		return;
 	metric_hist_add(&x->shard->duration, now - x->start_ns);
+	if (x->note.data != NULL)
+		access_note_example(x, EXEMPLAR_DURATION, now - x->start_ns);
 	note_end(x, out, now - x->start_ns);
 	count_usage(x, out);
 	if (x->is_counted) {

@@ -367,7 +367,7 @@ put_cold_starts(struct strbuf *b, struct metric_groups *g)
 			metric_hist_collect(&sum, &rev->cold_starts);
 		}
 		if (has)
-			metric_hist_sample(b, def, labels, &sum);
+			metric_hist_sample(b, def, labels, &sum, NULL);
 	}
 }
 

@@ -21,6 +21,7 @@
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/metric.h"
 #include "common/strbuf.h"
 
 #define HEAD_MAX 8192 /* bytes of a request's head */
@@ -121,13 +122,43 @@ page_readyz(struct admin_request *req, void *arg)
 	strbuf_addf(req->body, "%s\n", why == NULL ? "ok" : why);
 }
 
+/* The quality value (RFC 9110 12.4.2) that Accept gives a media type by its name; 0: none. */
+static double
+quality(const char *accept, const char *type)
+{
+	const char *at = strcasestr(accept, type), *end, *q;
+
+	if (at == NULL)
+		return 0;
+	end = at + strcspn(at, ",");
+	q = strcasestr(at, ";q=");
+	if (q == NULL)
+		q = strcasestr(at, "; q=");
+	return q == NULL || q >= end ? 1 : strtod(strchr(q, '=') + 1, NULL);
+}
+
+/* Prometheus names both forms, with the one that it would rather have first. */
+static bool
+prefers_openmetrics(const char *accept)
+{
+	double q = quality(accept, "application/openmetrics-text");
+
+	return q > 0 && q >= quality(accept, "text/plain");
+}
+
 static void
 page_metrics(struct admin_request *req, void *arg)
 {
 	const struct admin *a = arg;
+	const char *accept = req->field(req, "Accept");
+	bool is_open = accept != NULL && prefers_openmetrics(accept);
 
-	req->content_type = "text/plain; version=0.0.4; charset=utf-8";
+	req->content_type = is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+				    : "text/plain; version=0.0.4; charset=utf-8";
+	metric_set_form(is_open ? METRIC_OPENMETRICS : METRIC_PROMETHEUS);
 	a->ops->metrics(req->body, a->arg);
+	metric_end(req->body);
+	metric_set_form(METRIC_PROMETHEUS);
 }
 
 static void

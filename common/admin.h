@@ -46,7 +46,7 @@ struct admin_ops {
 	/* NULL if the program is ready, else why not (borrowed): /readyz answers 503 with
 	 * this text. */
 	const char *(*not_ready)(void *arg);
-	/* Append all metrics in Prometheus' text format. */
+	/* Append all metrics, as metric.h writes them. */
 	void (*metrics)(struct strbuf *, void *arg);
 };
 

@@ -12,16 +12,40 @@ static const double bounds[METRIC_BUCKETS] = {0.001, 0.0025, 0.005, 0.01, 0.025,
 					      0.25,  0.5,    1,	    2.5,  5,	 10,   15,
 					      20,    30,     60,    120,  300,	 600};
 
-/* Append a help text, or a label value, in which quotes are escaped too. */
+/* Of the thread that writes: an argument of each call would be the same from the first to the last
+ * line of a text. */
+static _Thread_local enum metric_form form;
+
+void
+metric_set_form(enum metric_form f)
+{
+	form = f;
+}
+
+enum metric_form
+metric_form(void)
+{
+	return form;
+}
+
+void
+metric_end(struct strbuf *b)
+{
+	if (form == METRIC_OPENMETRICS)
+		strbuf_adds(b, "# EOF\n");
+}
+
+/* Append a help text, or a label value.  In the latter quotes are escaped, too; OpenMetrics escapes
+ * them in both. */
 static void
-add_escaped(struct strbuf *b, const char *s, bool is_label)
+add_escaped(struct strbuf *b, const char *s, bool has_quotes)
 {
 	for (; *s != '\0'; s++) {
 		if (*s == '\\')
 			strbuf_adds(b, "\\\\");
 		else if (*s == '\n')
 			strbuf_adds(b, "\\n");
-		else if (is_label && *s == '"')
+		else if (has_quotes && *s == '"')
 			strbuf_adds(b, "\\\"");
 		else
 			strbuf_add(b, s, 1);
@@ -32,10 +56,17 @@ void
 metric_head(struct strbuf *b, const struct metric_def *def)
 {
 	static const char *const types[] = {"counter", "gauge", "histogram"};
+	static const char total[] = "_total";
+	int n = (int)strlen(def->name);
 
-	strbuf_addf(b, "# HELP %s ", def->name);
-	add_escaped(b, def->help, false);
-	strbuf_addf(b, "\n# TYPE %s %s\n", def->name, types[def->type]);
+	/* The name of a counter's family; OpenMetrics adds _total to that of its samples alone. */
+	if (form == METRIC_OPENMETRICS && def->type == METRIC_COUNTER &&
+	    n > (int)sizeof total - 1 &&
+	    strcmp(def->name + n - (int)(sizeof total - 1), total) == 0)
+		n -= (int)sizeof total - 1;
+	strbuf_addf(b, "# HELP %.*s ", n, def->name);
+	add_escaped(b, def->help, form == METRIC_OPENMETRICS);
+	strbuf_addf(b, "\n# TYPE %.*s %s\n", n, def->name, types[def->type]);
 }
 
 static void
@@ -85,15 +116,21 @@ metric_sample(struct strbuf *b, const struct metric_def *def, const char *const 
 	strbuf_adds(b, "\n");
 }
 
-void
-metric_hist_add(struct metric_hist *h, int64_t ns)
+size_t
+metric_hist_bucket(int64_t ns)
 {
 	double seconds = (double)ns / (double)CLK_S;
 	size_t i = 0;
 
 	while (i < METRIC_BUCKETS && seconds > bounds[i])
 		i++;
-	metric_add(&h->bucket[i], 1);
+	return i;
+}
+
+void
+metric_hist_add(struct metric_hist *h, int64_t ns)
+{
+	metric_add(&h->bucket[metric_hist_bucket(ns)], 1);
 	metric_add(&h->sum_us, (uint64_t)(MAX(ns, 0) / CLK_US));
 }
 
@@ -107,9 +144,31 @@ metric_hist_collect(struct metric_hist_sum *into, const struct metric_hist *from
 	into->sum_us += atomic_load_explicit(&from->sum_us, memory_order_relaxed);
 }
 
+/* The upper bound of a bucket; in OpenMetrics a number that is whole has a point. */
+static const char *
+format_bound(size_t i, char le[32])
+{
+	int n;
+
+	if (i == METRIC_BUCKETS)
+		return "+Inf";
+	n = snprintf(le, 32, "%g", bounds[i]);
+	if (form == METRIC_OPENMETRICS && strchr(le, '.') == NULL)
+		snprintf(le + n, 32 - (size_t)n, ".0");
+	return le;
+}
+
+static void
+add_exemplar(struct strbuf *b, const struct metric_exemplar *e)
+{
+	strbuf_addf(b, " # {trace_id=\"%.*s\"} ", METRIC_TRACE, e->trace);
+	add_value(b, e->value);
+	strbuf_addf(b, " %.3f", e->wall_s);
+}
+
 void
 metric_hist_sample(struct strbuf *b, const struct metric_def *def, const char *const *labels,
-		   const struct metric_hist_sum *sum)
+		   const struct metric_hist_sum *sum, const struct metric_exemplar *exemplars)
 {
 	uint64_t count = 0;
 	char le[32];
@@ -118,12 +177,12 @@ metric_hist_sample(struct strbuf *b, const struct metric_def *def, const char *c
 	CHECK(def->type == METRIC_HISTOGRAM);
 	for (i = 0; i <= METRIC_BUCKETS; i++) {
 		count += sum->bucket[i];
-		if (i == METRIC_BUCKETS)
-			snprintf(le, sizeof le, "+Inf");
-		else
-			snprintf(le, sizeof le, "%g", bounds[i]);
-		add_series(b, def, "_bucket", labels, le);
-		strbuf_addf(b, "%llu\n", (unsigned long long)count);
+		add_series(b, def, "_bucket", labels, format_bound(i, le));
+		strbuf_addf(b, "%llu", (unsigned long long)count);
+		if (form == METRIC_OPENMETRICS && exemplars != NULL &&
+		    exemplars[i].trace[0] != '\0')
+			add_exemplar(b, &exemplars[i]);
+		strbuf_adds(b, "\n");
 	}
 	add_series(b, def, "_sum", labels, NULL);
 	add_value(b, (double)sum->sum_us / 1e6);

@@ -10,7 +10,7 @@ import pytest
 
 from fakes.instance import FakeInstance, read_head
 from helpers import free_port, wait_until
-from stack import running
+from stack import Client, running
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = "00-%s-%s-01" % (TRACE, PARENT)
@@ -194,6 +194,27 @@ def test_what_is_not_sampled_passes_as_it_came(stack, collector, origin):
     assert "traceparent" not in origin.heads[1]
     assert stack.get("some", fields=[("traceparent", SAMPLED)])[0] == 200
     collector.wait(1)  # of the last one alone
+
+
+def test_slow_buckets_lead_to_traces(stack, collector):
+    """In the form of OpenMetrics, which is asked for by Accept."""
+    assert stack.get("some", fields=[("traceparent", SAMPLED)])[0] == 200
+    root, = collector.wait(1)
+
+    def ask(accept):
+        with Client(stack.admin) as c:
+            c.request("GET", "/metrics", "admin", fields=[("Accept", accept)])
+            status, fields, body = c.response()
+            assert status == 200
+            return fields["content-type"], body.decode()
+    kind, text = ask("application/openmetrics-text;version=1.0.0;q=0.75,text/plain;q=0.5,*/*;q=0.1")
+    assert kind == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    found = re.findall(r'^activator_request_duration_seconds_bucket\{revision="some/v1",le="[^"]+"\} '
+                       r'\d+ # \{trace_id="(\w+)"\} ([\d.e-]+) [\d.]+$', text, re.M)
+    assert {trace for trace, _ in found} == {TRACE}
+    assert text.endswith("\n# EOF\n") and "\n# TYPE activator_requests counter\n" in text
+    kind, text = ask("text/plain;q=0.9, application/openmetrics-text;q=0.1")
+    assert kind.startswith("text/plain") and TRACE not in text and "EOF" not in text
 
 
 def test_whose_traceparent_decides(tmp_path, collector, origin):

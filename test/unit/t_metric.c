@@ -2,6 +2,7 @@
 #include "test/unit/unit.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "common/clk.h"
 #include "common/metric.h"
@@ -83,7 +84,7 @@ histograms_are_cumulative(void **state)
 	metric_hist_collect(&sum, &one);
 	metric_hist_collect(&sum, &two);
 	strbuf_init(&b, 0);
-	metric_hist_sample(&b, &hist, labels, &sum);
+	metric_hist_sample(&b, &hist, labels, &sum, NULL);
 	expect(&b, "wait_seconds_bucket{revision=\"v1\",le=\"0.001\"} 2\n"
 		   "wait_seconds_bucket{revision=\"v1\",le=\"0.0025\"} 3\n"
 		   "wait_seconds_bucket{revision=\"v1\",le=\"0.005\"} 3\n"
@@ -118,9 +119,54 @@ a_histogram_without_labels(void **state)
 
 	(void)state;
 	strbuf_init(&b, 0);
-	metric_hist_sample(&b, &bare, NULL, &sum);
+	metric_hist_sample(&b, &bare, NULL, &sum, NULL);
 	assert_int_equal(strncmp(strbuf_str(&b), "x_bucket{le=\"0.001\"} 0\n", 23), 0);
 	assert_non_null(strstr(strbuf_str(&b), "x_sum 0\nx_count 0\n"));
+	strbuf_fini(&b);
+}
+
+static void
+open_metrics_differ(void **state)
+{
+	static struct metric_hist one;
+	struct metric_exemplar exemplars[METRIC_BUCKETS + 1] = {{.value = 0}};
+	struct metric_hist_sum sum = {.sum_us = 0};
+	const char *const labels[] = {"v1"};
+	struct strbuf b;
+	char *text;
+
+	(void)state;
+	metric_hist_add(&one, 700 * CLK_MS);
+	metric_hist_collect(&sum, &one);
+	assert_int_equal(metric_hist_bucket(700 * CLK_MS), 9);
+	memcpy(exemplars[9].trace, "0af7651916cd43dd8448eb211c80319c", METRIC_TRACE);
+	exemplars[9].value = 0.7;
+	exemplars[9].wall_s = 1796055104.1234;
+	strbuf_init(&b, 0);
+	metric_set_form(METRIC_OPENMETRICS);
+	metric_head(&b, &counter);
+	metric_head(&b, &gauge);
+	metric_hist_sample(&b, &hist, labels, &sum, exemplars);
+	metric_end(&b);
+	metric_set_form(METRIC_PROMETHEUS);
+	text = xstrdup(strbuf_str(&b));
+	strbuf_fini(&b);
+	assert_ptr_equal(strstr(text, "# HELP requests Requests that ended, \\\\ and\\nby code.\n"
+				      "# TYPE requests counter\n"
+				      "# HELP up Is it \\\"up\\\"?\n"),
+			 text);
+	assert_non_null(strstr(text, "le=\"0.5\"} 0\n"
+				     "wait_seconds_bucket{revision=\"v1\",le=\"1.0\"} 1 # "
+				     "{trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 0.7 "
+				     "1796055104.123\n"
+				     "wait_seconds_bucket{revision=\"v1\",le=\"2.5\"} 1\n"));
+	assert_string_equal(text + strlen(text) - strlen("# EOF\n"), "# EOF\n");
+	free(text);
+	/* The form of Prometheus has no place for them. */
+	strbuf_init(&b, 0);
+	metric_hist_sample(&b, &hist, labels, &sum, exemplars);
+	metric_end(&b);
+	assert_null(strstr(strbuf_str(&b), "#"));
 	strbuf_fini(&b);
 }
 
@@ -132,6 +178,7 @@ main(void)
 		cmocka_unit_test(samples),
 		cmocka_unit_test(histograms_are_cumulative),
 		cmocka_unit_test(a_histogram_without_labels),
+		cmocka_unit_test(open_metrics_differ),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
