@@ -347,6 +347,28 @@ def watchdog(w):
     return "WatchdogSec=3: served again: " + ", ".join(said)
 
 
+def without_autoscaler(w):
+    """The activator accepts before it is ready, and systemd never ends it for that."""
+    w.m.run("systemctl", "stop", "activator", "autoscaler")
+    w.m.run("systemctl", "mask", "--runtime", "autoscaler")
+    w.m.run("systemctl", "start", "--no-block", "activator")
+    assert w.m.show("activator", "TimeoutStartUSec") == "infinity"
+    try:
+        wait_until(lambda: "msg=\"activator started\"" in w.m.journal(
+            "activator", "_PID=%d" % w.m.main_pid("activator"), "-o", "cat"), what="the activator")
+        with Client(PORT) as c:
+            c.request("GET", "/", "s")
+            assert w.m.show("activator", "ActiveState") == "activating"
+            w.m.run("systemctl", "unmask", "--runtime", "autoscaler")
+            w.m.run("systemctl", "start", "autoscaler")
+            assert c.response()[0] == 200
+        wait_until(lambda: w.m.show("activator", "ActiveState") == "active", what="the unit")
+    finally:
+        w.m.run("systemctl", "unmask", "--runtime", "autoscaler")
+    w.restart()
+    return "a request waited for it, and was answered"
+
+
 def late_address(w):
     """An address that comes late: systemd goes on starting, beyond its usual limit of five."""
     w.write_conf(listen=', "10.99.99.99:8090"')
@@ -493,11 +515,12 @@ def journal(w):
 
 
 def stop(w):
-    """Under load: what was read is answered; nothing is left running."""
+    """Under load: what was read is answered; nothing is left running.  The activator first: without
+    the autoscaler it parks what needs another instance."""
     w.write_conf(drain="10s")
     w.restart("activator")
     with LoadOfRestarts(w) as load:
-        w.m.run("systemctl", "stop", "activator.socket", *UNITS)
+        w.m.run("systemctl", "stop", "activator.socket", "activator", "autoscaler")
         load.is_over.set()
         errors = list(load.errors)
     wrong = [e for e in errors if "ConnectionRefused" not in e]
@@ -536,6 +559,49 @@ def single_user(w):
         w.m.run("systemctl", "daemon-reload")
     w.restart()
     return "it starts, its instances are that user's, activatorctl reaches it, and root's again after it"
+
+
+KUBECONFIG = """apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:9"}}]
+users: [{name: u, user: {}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+"""
+
+
+def kubernetes(w):
+    """The drop-in as its own text says it, with a kubeconfig that only root may read.  No API server
+    answers: what is seen is that the autoscaler runs, as a user without rights."""
+    name = "autoscaler-kubernetes.conf"
+    text = w.m.read("/usr/local/share/activator/" + name)
+    for line in re.findall(r"^#   (.*)$", text, re.M):
+        w.m.run("sh", "-c", "cd /usr/local/share/activator && " + line)
+    w.m.write("/root/.kube/config", KUBECONFIG, 0o600)
+    w.drop_in("autoscaler.service", "[Service]\nLoadCredential=kubeconfig:/root/.kube/config\n")
+    conf = """autoscaler { driver = "kubernetes" kubeconfig = "credential:kubeconfig" %s }
+service "k" { hosts = {"k"} revision "v1" { deployment = "default/k" port = 8080 } }
+"""
+    try:
+        w.m.write(CONF, conf % "", 0o644)
+        w.m.run("systemctl", "stop", *UNITS)
+        w.m.run("systemctl", "start", *UNITS)
+        pid = w.m.outside(w.m.main_pid("autoscaler"))
+        assert os.stat("/proc/%d" % pid).st_uid >= 61184  # of DynamicUser=
+        wait_until(w.is_ready, what="/readyz")
+        wait_until(lambda: "k " in w.m.run("activatorctl", "list"), what="the service")
+        before = w.metric(SCALER_ADMIN, "autoscaler_config_reloads_total")
+        w.m.write(CONF, conf % "stable_window = 50s", 0o644)
+        w.m.run("systemctl", "reload", *UNITS)
+        wait_until(lambda: w.metric(SCALER_ADMIN, "autoscaler_config_reloads_total") > before,
+                   what="the reload")
+    finally:
+        w.m.run("systemctl", "stop", *UNITS)
+        os.unlink(w.m.path("/etc/systemd/system/autoscaler.service.d/kubernetes.conf"))
+        w.drop_in("autoscaler.service", "")
+        w.write_conf()
+    w.restart()
+    return "it runs as a dynamic user, with a kubeconfig that only root may read, and reloads"
 
 
 def instances(w):
