@@ -56,7 +56,8 @@
 	  "a rollout keeps instances for the percent that the revision gets (activatorctl)")       \
 	X(HELD, "another client has set the number, and foreign_scale says to respect it")         \
 	X(UNHEARD, "an activator does not report: no instance is stopped on missing data")         \
-	X(LEAVING, "the conf file does not name it any more: it ends when it is empty")            \
+	X(LEAVING,                                                                                 \
+	  "no traffic or tag leads to it any more, or it is gone: it ends when it is empty")       \
 	X(RESTARTED, "the autoscaler has just started: what runs stays for a stable window")
 enum decide_rule {
 #define X(id, text) DECIDE_##id,
