@@ -284,6 +284,9 @@ upstream_attach(struct call *call, struct xfer *x)
 		upstream_h2_attached(call);
 }
 
+/* A connection to an instance that has had all its requests (max_requests) is closed behind its
+ * last response.  That request does not say Connection: close: the instance might then end its
+ * response with the connection, and one that is cut short would look whole (RFC 9112 6.3). */
 static bool
 is_poolable(const struct upstream *u)
 {

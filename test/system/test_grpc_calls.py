@@ -157,6 +157,68 @@ def test_calls_that_fail_keep_their_connection(tmp_path):
         assert 'activator_h2_connections_ended_total{reason="glitches"}' not in ended
 
 
+class Asking:
+    """Clients that ask Who, each on a channel of its own, until the end of the with block or n
+    times."""
+
+    def __init__(self, stack, host, clients, n=None):
+        self.stack, self.host, self.n = stack, host, n
+        self.answers, self.failures, self.is_over = [], [], threading.Event()
+        self.threads = [threading.Thread(target=self.run) for _ in range(clients)]
+
+    def run(self):
+        c = Caller(self.stack.port, self.host)
+        with c.channel:
+            asked = 0
+            while not self.is_over.is_set() and asked != self.n:
+                asked += 1
+                try:
+                    self.answers.append(c.call("Who"))
+                except grpc.RpcError as e:
+                    self.failures.append("%s: %s" % (e.code(), e.details()))
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.n is None:
+            self.is_over.set()
+        for t in self.threads:
+            t.join()
+
+
+ENDED = 'autoscaler_instances_ended_total{revision="%s/v1",reason="%s"}'
+
+
+@pytest.mark.parametrize("clients, n", [(1, 30), (4, 15)])
+def test_max_requests_counts_calls(tmp_path, clients, n):
+    """A server gets ten calls in its life, whatever the number of streams."""
+    conf = service("few", "max_requests = 10 stable_window = 60s min_scale = 1 max_scale = 3")
+    with running(tmp_path, conf) as s:
+        with Asking(s, "few", clients, n) as asking:
+            pass
+        assert not asking.failures
+        counts = collections.Counter(asking.answers)
+        assert max(counts.values()) <= 10 and sum(counts.values()) == clients * n
+        assert clients > 1 or 10 in counts.values()
+        ended = ENDED % ("few", "max_requests")
+        wait_until(lambda: s.metrics(s.scaler_admin).get(ended, 0) >= 2, what="the end of two")
+
+
+def test_max_lifetime_with_calls_under_way(tmp_path):
+    """Two servers are replaced again and again, and no call notices."""
+    conf = service("old", "max_lifetime = 3s stable_window = 60s min_scale = 2 max_scale = 2")
+    with running(tmp_path, conf) as s:
+        with Asking(s, "old", 3) as asking:
+            wait_until(lambda: s.metrics(s.scaler_admin).get(ENDED % ("old", "max_lifetime"), 0) >= 4,
+                       what="the end of four")
+        assert not asking.failures
+        assert len(set(asking.answers)) >= 4
+        assert s.metrics(s.scaler_admin).get(ENDED % ("old", "by_itself"), 0) == 0
+
+
 @pytest.mark.parametrize("status, ends", [("UNAVAILABLE", "aborted"), ("NOT_FOUND", "done")])
 def test_a_rollout_counts_failures_of_calls(tmp_path, status, ends):
     """A fault of the server is an error; an answer that the client has to understand is none."""

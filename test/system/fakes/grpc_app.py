@@ -3,7 +3,7 @@ generated code.  It listens on $PORT.
 
 Methods of the service test.Calls: Echo answers a message with itself; Count sends as many messages
 as its request says; Join answers with all messages together; Talk answers each message with itself;
-Who names this instance; Fail ends with PERMISSION_DENIED; Left answers with the seconds to the
+Who names this instance (port and process); Fail ends with PERMISSION_DENIED; Left answers with the seconds to the
 client's deadline; Hold answers when its client has gone, and with x-tell in the metadata sends a head
 at once; Held answers with how many Hold are under
 way, and how many were cancelled.
@@ -47,7 +47,7 @@ class Calls:
         yield from requests
 
     def who(self, *_):
-        return os.environ["PORT"].encode()
+        return b"%s %d" % (os.environ["PORT"].encode(), os.getpid())
 
     def fail(self, _, context):
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "not for you: 100% f\xfcr andere\n")
