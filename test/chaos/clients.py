@@ -79,11 +79,10 @@ class Crowd:
 
     def __init__(self, world, seed, kinds):
         self.world, self.seed = world, seed
-        self.asked, self.is_over, self.pulse = [], threading.Event(), Pulse()
+        self.asked, self.is_over = [], threading.Event()
         self.threads = [kind(self, n) for n, kind in enumerate(kinds)]
 
     def start(self):
-        self.pulse.start()
         for t in self.threads:
             t.start()
 
@@ -95,7 +94,6 @@ class Crowd:
             assert not t.is_alive(), "a client hangs: %s" % t.kind
             if t.error is not None:
                 raise t.error
-        self.pulse.is_over.set()
 
 
 class Worker(threading.Thread):

@@ -84,7 +84,7 @@ def judge_reload(world):
                what="a reload")
 
 
-def play(world, result, seconds, names):
+def play(world, result, seconds, names, pulse):
     result.actions = faults.plan_of(world, result.seed, seconds, names)
     crowd = clients.Crowd(world, result.seed, clients.ALL)
     done = []
@@ -97,7 +97,7 @@ def play(world, result, seconds, names):
         world.thaw()
         crowd.is_over.set()
         result.books = books = Books(world, crowd.asked, [d for d in done if d.until],
-                                     result.judges_waits, crowd.pulse)
+                                     result.judges_waits, pulse)
     for m in world.members:
         assert m.is_running(), "%s has ended by itself, with status %s:\n%s" % (
             m.name, world.statuses().get(m.pid), m.text()[-2000:])
@@ -119,14 +119,17 @@ def run_seed(seed, path, seconds=SECONDS, names=None, judges_waits=True):
     result.path = str(path)
     os.makedirs(result.path, exist_ok=True)
     world = World(result.path, 1 + seed % 2, is_old=seed // 2 % 2 == 1)
+    pulse = clients.Pulse()
     try:
+        pulse.start()
         world.start()
-        play(world, result, seconds, names)
+        play(world, result, seconds, names, pulse)
     except AssertionError as e:
         result.wrong.append(str(e))
         if result.books is not None:
             result.wrong += result.books.judge()
     finally:
+        pulse.is_over.set()
         world.clear()
     if result.wrong:
         with open(world.file("result.txt"), "w") as f:
