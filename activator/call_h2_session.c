@@ -83,7 +83,7 @@ on_closed(void *arg, void *stream, uint32_t code)
 	(void)arg;
 	hc->is_closed = true;
 	hc->code = code;
-	if (hc->call.xfer != NULL && hc->call.xfer->state == XFER_TUNNEL)
+	if (hc->is_websocket) /* a tunnel, or about to be one */
 		hc->call.is_broken = !hc->is_in_ended;
 	else
 		hc->call.is_broken = !hc->is_out_ended || call_h2_unsent_n(hc) > 0;

@@ -489,7 +489,8 @@ only_the_answer_to_a_ping_frees_the_slot(void **state)
 }
 
 /* An instance that has ended its side of a tunnel, and then closes the stream or the connection, is
- * done: its client gets all that it has sent, and the end, and the slot is free. */
+ * done: its client gets all that it has sent, and the end, and the slot is free.  So it is if all
+ * comes at once. */
 static void
 a_tunnel_ends_with_its_stream(void **state)
 {
@@ -497,7 +498,7 @@ a_tunnel_ends_with_its_stream(void **state)
 	int i;
 
 	(void)state;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
 		struct world *t = make_h2("container_concurrency = 1");
 		struct limiter_count count;
 		char text[4096];
@@ -510,10 +511,12 @@ a_tunnel_ends_with_its_stream(void **state)
 		rounds(t);
 		send_frame(t->served, HEADERS, 4, 1, "\x88", 1);
 		send_frame(t->served, DATA, 1, 1, "bye", 3);
-		rounds(t);
-		limiter_count(t->rev, &count);
-		assert_int_equal(count.slots, 1); /* its client may still send */
-		if (i == 0)
+		if (i > 0) {
+			rounds(t);
+			limiter_count(t->rev, &count);
+			assert_int_equal(count.slots, 1); /* its client may still send */
+		}
+		if (i < 2)
 			send_frame(t->served, RST_STREAM, 0, 1, "\0\0\0\0", 4);
 		else
 			shutdown(t->served, SHUT_RDWR);
