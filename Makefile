@@ -242,6 +242,13 @@ kubernetes-system: all
 	@$(CHECK_ENV) KUBE_REAL=1 $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider $(KUBE_TESTS) \
 		$(PYTEST_ARGS)
 
+monitoring-test: ## test dashboard and alerts with a real Prometheus: rules, queries, alerts
+	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST) prometheus
+	@$(SUBMAKE) SAN=$(SAN) monitoring-system
+monitoring-system: all
+	@$(CHECK_ENV) $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider -n $(SYSTEM_JOBS) \
+		--dist loadfile test/monitoring $(PYTEST_ARGS)
+
 BENCH_PROGRAMS := $(patsubst test/bench/%.c,build/test/bench/%,$(wildcard test/bench/*.c))
 bench: ## measure beside nginx, HAProxy, nghttpx and h2o, and print tables
 	@.ci/deps $(PKG_BUILD) $(PKG_BENCH)
