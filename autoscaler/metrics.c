@@ -72,6 +72,26 @@ put_journal(struct strbuf *b, const struct ledger *l)
 }
 
 static void
+put_owners(struct strbuf *b, const struct reconcile *r)
+{
+	static const enum metric_id ids[] = {M_OWNER_MAX, M_OWNER_INSTANCES, M_OWNER_WANTED};
+	struct reconcile_owner o;
+	size_t i, at = 0;
+
+	if (!reconcile_next_owner(r, &at, &o))
+		return;
+	for (i = 0; i < ARRAY_LEN(ids); i++) {
+		metric_head(b, &defs[ids[i]]);
+		for (at = 0; reconcile_next_owner(r, &at, &o);) {
+			const char *labels[] = {o.name};
+			double values[] = {o.max_instances, (double)o.instances, (double)o.wanted};
+
+			metric_sample(b, &defs[ids[i]], labels, values[i]);
+		}
+	}
+}
+
+static void
 put_audit(struct strbuf *b, const struct audit *a)
 {
 	struct audit_counts c;
@@ -466,6 +486,7 @@ metrics_write(struct strbuf *b, const struct facts *f)
 	put_process(b, f);
 	put_journal(b, f->ledger);
 	put_audit(b, f->audit);
+	put_owners(b, f->reconcile);
 	put_platform(b, f->platform);
 	put_rollouts(b, f);
 	put_decisions(b, f->reconcile);

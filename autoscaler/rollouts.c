@@ -177,7 +177,8 @@ needed_for(const struct facts *f, const struct stored_service *s, uint32_t perce
 	n = ceil(sum * percent / 100 - 0.01);
 	if (to->conf->scaling.max_scale > 0)
 		n = MIN(n, (double)to->conf->scaling.max_scale);
-	if (to->wanted.rule == DECIDE_MAX_INSTANCES) /* it gets more as the load moves to it */
+	if (to->wanted.rule == DECIDE_MAX_INSTANCES ||
+	    to->wanted.rule == DECIDE_OWNER) /* it gets more as the load moves to it */
 		n = MIN(n, (double)to->wanted.n);
 	return (uint32_t)MAX(n, 1.0);
 }

@@ -12,6 +12,7 @@ const struct conf_kind conf_kinds[] = {
 	{"revision", IN_REVISION, IN_SERVICE, true},
 	{"schedule", IN_SCHEDULE, IN_REVISION, true},
 	{"certificate", IN_CERTIFICATE, IN_ACTIVATOR, true},
+	{"owner", IN_OWNER, IN_TOP, true},
 };
 const size_t conf_kinds_n = ARRAY_LEN(conf_kinds);
 

@@ -316,6 +316,25 @@ load_certificates(struct loader *ld)
 }
 
 static void
+load_owners(struct loader *ld)
+{
+	struct settings *s = ld->s;
+	size_t i;
+
+	s->owners_n = conf_section_count(ld->root, IN_OWNER);
+	s->owners = xcalloc(MAX(s->owners_n, (size_t)1), sizeof *s->owners);
+	for (i = 0; i < s->owners_n; i++) {
+		const struct conf_section *section = conf_section_at(ld->root, IN_OWNER, i);
+		struct owner_conf *o = &s->owners[i];
+
+		o->name = xstrdup(section->title);
+		o->line = section->line;
+		value_defaults(GROUP_OWNER, o);
+		apply(section, GROUP_OWNER, o, &o->origins);
+	}
+}
+
+static void
 load_processes(struct loader *ld)
 {
 	struct settings *s = ld->s;
@@ -328,6 +347,7 @@ load_processes(struct loader *ld)
 	load_process(ld, ld->autoscaler, GROUP_AUTOSCALER, &s->autoscaler);
 	load_process(ld, ld->autoscaler, GROUP_SCALING, &s->autoscaler.scaling);
 	load_process(ld, ld->autoscaler, GROUP_LAUNCH, &s->autoscaler.launch);
+	load_owners(ld);
 	check_processes(ld);
 }
 
@@ -480,6 +500,14 @@ certificate_fini(struct certificate_conf *c)
 	free(c->name);
 }
 
+static void
+owner_fini(struct owner_conf *o)
+{
+	value_fini_group(GROUP_OWNER, o);
+	free(o->origins.v);
+	free(o->name);
+}
+
 void
 settings_free(struct settings **sp)
 {
@@ -492,6 +520,9 @@ settings_free(struct settings **sp)
 	for (i = 0; i < s->services_n; i++)
 		service_fini(&s->services[i]);
 	free(s->services);
+	for (i = 0; i < s->owners_n; i++)
+		owner_fini(&s->owners[i]);
+	free(s->owners);
 	for (i = 0; i < s->activator.certificates_n; i++)
 		certificate_fini(&s->activator.certificates[i]);
 	free(s->activator.certificates);

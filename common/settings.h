@@ -201,6 +201,14 @@ struct certificate_conf {
 	struct settings_origins origins;
 };
 
+/* What an owner of services may have. */
+struct owner_conf {
+	char *name;
+	unsigned line;
+	uint32_t max_instances; /* of all its services; 0: no bound */
+	struct settings_origins origins;
+};
+
 struct activator_conf {
 	struct str_list listen;
 	struct listen_spec *listeners; /* the entries of listen, parsed */
@@ -280,6 +288,8 @@ struct settings {
 	bool metrics_idle;
 	struct activator_conf activator;
 	struct autoscaler_conf autoscaler;
+	struct owner_conf *owners;
+	size_t owners_n;
 	struct service_conf *services;
 	size_t services_n;
 	struct settings_origins origins; /* of all members but services */

@@ -125,6 +125,18 @@ check_certificates(struct loader *ld)
 }
 
 static void
+check_owners(struct loader *ld)
+{
+	size_t i;
+
+	for (i = 0; i < ld->s->owners_n; i++)
+		if (!form_is_account(ld->s->owners[i].name))
+			REPORT(ld, ld->s->owners[i].line,
+			       "owner: expected 1 to 63 letters, digits and \"-_.@/\", got %s",
+			       CONF_QUOTED(ld->s->owners[i].name));
+}
+
+static void
 check_retention(struct loader *ld)
 {
 	const struct autoscaler_conf *a = &ld->s->autoscaler;
@@ -168,6 +180,7 @@ check_processes(struct loader *ld)
 	free(all);
 	check_certificates(ld);
 	check_retention(ld);
+	check_owners(ld);
 }
 
 /* --- a service's own keys --- */

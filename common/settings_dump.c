@@ -157,6 +157,16 @@ dump_certificate(const struct dump *d, const struct certificate_conf *c)
 }
 
 static void
+dump_owner(const struct owner_conf *o, struct strbuf *out)
+{
+	struct dump d = {.out = out, .origins = &o->origins};
+
+	dump_open(&d, "owner", o->name);
+	dump_group(&d, GROUP_OWNER, o);
+	dump_close(&d);
+}
+
+static void
 dump_service(const struct service_conf *svc, struct strbuf *out)
 {
 	struct dump d = {.out = out, .origins = &svc->origins};
@@ -194,6 +204,8 @@ settings_dump(const struct settings *s, struct strbuf *out)
 	dump_group(&d, GROUP_SCALING, &s->autoscaler.scaling);
 	dump_level(&d, GROUP_LAUNCH, &s->autoscaler.launch, IN_AUTOSCALER);
 	dump_close(&d);
+	for (i = 0; i < s->owners_n; i++)
+		dump_owner(&s->owners[i], out);
 	for (i = 0; i < s->services_n; i++)
 		dump_service(&s->services[i], out);
 }

@@ -17,6 +17,7 @@
 #define BASE_RULE struct rule_conf
 #define BASE_SCHEDULE struct schedule
 #define BASE_CERTIFICATE struct certificate_conf
+#define BASE_OWNER struct owner_conf
 
 #define ROW(name, type, where, group, member, fallback, min, max, enums, doc, restart)             \
 	{#name,		KEY_##type, where,                                                         \

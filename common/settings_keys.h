@@ -38,7 +38,8 @@ enum {
 	IN_TRAFFIC = 32,
 	IN_RULE = 64,
 	IN_SCHEDULE = 128,
-	IN_CERTIFICATE = 256
+	IN_CERTIFICATE = 256,
+	IN_OWNER = 512
 };
 
 struct key {
@@ -62,7 +63,8 @@ struct key {
 		GROUP_TRAFFIC,
 		GROUP_RULE,
 		GROUP_SCHEDULE,
-		GROUP_CERTIFICATE
+		GROUP_CERTIFICATE,
+		GROUP_OWNER
 	} group;
 	bool needs_restart; /* a reload cannot change its value */
 };

@@ -20,8 +20,8 @@
 #include "common/settings.h"
 
 /* The rule that made the number what it is: its name for programs, and the reason in words.
- * WOKEN, ASLEEP, HELD, UNHEARD, LEAVING and MAX_INSTANCES are not decide()'s: they bound its answer
- * (wanted.h). */
+ * WOKEN, ASLEEP, HELD, UNHEARD, LEAVING, OWNER and MAX_INSTANCES are not decide()'s: they bound its
+ * answer (wanted.h). */
 #define DECIDE_RULES(X)                                                                            \
 	X(NO_DATA, "no activator has reported within the stable window: the number stays")         \
 	X(IDLE, "idle: no requests within the stable window")                                      \
@@ -39,6 +39,7 @@
 	X(MIN_SCALE, "min_scale")                                                                  \
 	X(MAX_SCALE, "max_scale")                                                                  \
 	X(MAX_INSTANCES, "max_instances over all revisions: those in use come first")              \
+	X(OWNER, "max_instances of its owner: revisions of the owner that are in use come first")  \
 	X(FADING, "the average load needs more, but by the newest reports it is falling")          \
 	X(RISING, "the average load needs fewer, but that of the newest second needs these")       \
 	X(WAITED_FOR, "requests are parked: no instance is stopped")                               \

@@ -136,12 +136,15 @@ catalog_items(const struct catalog *c, struct driver *platform, struct driver *a
 			items[(*n)++] = (struct reconcile_item){.conf = conf,
 								.driver = is_external ? addresses
 										      : platform,
+								.owner = c->services[i]->owner,
 								.is_external = is_external};
 		}
 	}
 	for (i = 0; i < c->leaving_n; i++)
-		items[(*n)++] = (struct reconcile_item){
-			.conf = c->leaving[i].revision, .driver = platform, .is_leaving = true};
+		items[(*n)++] = (struct reconcile_item){.conf = c->leaving[i].revision,
+							.driver = platform,
+							.owner = c->leaving[i].service->owner,
+							.is_leaving = true};
 	return items;
 }
 

@@ -66,7 +66,7 @@ stop_scaling(struct reconcile *r, struct scaled_revision *rev)
 	scaledown_end_all(&r->scaledown, rev);
 	rev->wanted.claim = rev->wanted.need = 0;
 	quota_claim(&r->quota, rev, &before);
-	quota_sent(&r->quota, rev->scale_sent, 0);
+	quota_sent(&r->quota, rev, rev->scale_sent, 0);
 	rev->scale_sent = 0;
 	rev->scale_extra = 0;
 }
@@ -94,6 +94,7 @@ reconcile_free(struct reconcile **rp)
 		forget(r, rev);
 	}
 	sharing_free(&r->sharing);
+	quota_fini(&r->quota);
 	scaledown_fini(&r->scaledown);
 	peers_fini(&r->peers);
 	scaled_set_fini(&r->set);
@@ -124,6 +125,7 @@ set_one(struct reconcile *r, const struct reconcile_item *item)
 	} else {
 		scaled_reload(rev, item->conf);
 	}
+	quota_join(&r->quota, rev, item->owner);
 	scaled_start_on(rev, r->conf.machine_cores > 0 ? &r->starting : NULL, r->conf.machine_cores,
 			clk_now());
 	if (scaled_is_dry(rev)) {
@@ -148,7 +150,7 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 
 	r->conf = *conf;
 	r->scaledown.drain_timeout = conf->drain_timeout;
-	quota_set(&r->quota, conf->max_instances);
+	quota_set(&r->quota, conf->max_instances, conf->owners, conf->owners_n, &r->set);
 	r->longest_window = 0;
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		rev->is_stale = true;
@@ -204,7 +206,7 @@ adopt(struct reconcile *r, struct scaled_revision *rev)
 {
 	rev->is_adopted = rev->is_undecided = true;
 	rev->adopted = rev->has_scale ? rev->scale : instances_live(&rev->instances);
-	quota_sent(&r->quota, rev->scale_sent, rev->adopted);
+	quota_sent(&r->quota, rev, rev->scale_sent, rev->adopted);
 	rev->scale_sent = rev->adopted;
 	rev->scale_extra = 0;
 	if (rev->adopted == 0)
@@ -465,7 +467,7 @@ follow_foreign(struct reconcile *r, struct scaled_revision *rev)
 		 "revision=%s from=%u to=%u by=%s", scaled_name(rev), rev->scale_sent, rev->scale,
 		 scaled_holder(rev));
 	scale_audit_foreign(rev, scaled_holder(rev), rev->scale_sent, rev->scale);
-	quota_sent(&r->quota, rev->scale_sent, rev->scale);
+	quota_sent(&r->quota, rev, rev->scale_sent, rev->scale);
 	rev->scale_sent = rev->scale;
 	rev->scale_extra = 0;
 }
@@ -534,7 +536,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 	renewal_mark(rev, quota_headroom(&r->quota, rev), clk_now());
 	scaledown_replace(&r->scaledown, rev);
 	before = rev->scale_sent;
-	quota_sent(&r->quota, first, before);
+	quota_sent(&r->quota, rev, first, before);
 	rev->surge = renewal_surge(rev);
 	n = wanted_scale(&rev->wanted, before, rev->surge, quota_headroom(&r->quota, rev));
 	if (n < before) {
@@ -545,7 +547,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 			scaled_send_scale(rev, n, NULL, 0);
 	}
 	renewal_count_extra(rev);
-	quota_sent(&r->quota, before, rev->scale_sent);
+	quota_sent(&r->quota, rev, before, rev->scale_sent);
 	if (rev->scale_sent < first)
 		quota_mark_waiting(&r->quota, &r->set);
 }
@@ -664,6 +666,21 @@ bool
 reconcile_is_shared(const struct reconcile *r, const char *name)
 {
 	return sharing_has(r->sharing, name);
+}
+
+bool
+reconcile_next_owner(const struct reconcile *r, size_t *at, struct reconcile_owner *out)
+{
+	const struct quota_owner *o = *at < r->quota.owners_n ? &r->quota.owners[*at] : NULL;
+
+	if (o == NULL)
+		return false;
+	*out = (struct reconcile_owner){.name = o->name,
+					.max_instances = o->max_instances,
+					.instances = o->sent,
+					.wanted = o->claimed};
+	++*at;
+	return true;
 }
 
 const struct shares *

@@ -64,10 +64,12 @@ struct reconcile_ops {
 
 /* Settings that concern all revisions. */
 struct reconcile_conf {
-	uint32_t max_instances; /* 0: no bound */
-	int64_t drain_timeout;	/* ns */
-	int64_t share_quantum;	/* ns */
-	int64_t generation;	/* of the description that follows */
+	uint32_t max_instances;		 /* 0: no bound */
+	const struct owner_conf *owners; /* borrowed until the next reconcile_set() */
+	size_t owners_n;
+	int64_t drain_timeout; /* ns */
+	int64_t share_quantum; /* ns */
+	int64_t generation;    /* of the description that follows */
 	/* of the machine that all instances share; 0: they do not share one, or it is unknown */
 	double machine_cores, machine_memory; /* bytes */
 };
@@ -76,6 +78,7 @@ struct reconcile_conf {
 struct reconcile_item {
 	const struct revision_conf *conf; /* borrowed until the next reconcile_set() */
 	struct driver *driver;		  /* borrowed */
+	const char *owner;		  /* of its service; NULL: none */
 	bool is_external; /* `addresses`: its instances run elsewhere and are not scaled */
 	bool is_leaving;  /* the conf file does not name it any more: to be drained and stopped */
 };
@@ -141,6 +144,14 @@ int64_t reconcile_next_ns(const struct reconcile *);
 /* Are its slots given out to activators one by one?  Then its instances are not a part of the
  * description that all of them get. */
 bool reconcile_is_shared(const struct reconcile *, const char *name);
+/* `size_t at = 0; while (reconcile_next_owner(r, &at, &owner)) …`: the owners with a bound. */
+struct reconcile_owner {
+	const char *name;
+	uint32_t max_instances;
+	uint64_t instances; /* that drivers were asked for */
+	uint64_t wanted;    /* that there would be without a bound */
+};
+bool reconcile_next_owner(const struct reconcile *, size_t *at, struct reconcile_owner *);
 /* Its shares (shares.h); NULL: it has no container_concurrency. */
 const struct shares *reconcile_shares(const struct reconcile *, const char *name);
 /* Is the activator connected, and reports nothing? */

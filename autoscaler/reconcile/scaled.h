@@ -18,6 +18,7 @@
 #include "common/metric.h"
 
 struct peers;
+struct quota_owner;
 struct strbuf;
 struct window;
 
@@ -36,6 +37,7 @@ struct scaled_revision {
 	char *name;			  /* full; a copy, as it outlives conf in a reload */
 	const struct revision_conf *conf; /* borrowed; a reload replaces it */
 	struct driver *driver;		  /* borrowed */
+	struct quota_owner *owner;	  /* quota.h's; NULL: no owner bounds it */
 	bool is_external;   /* `addresses`: its instances run elsewhere and are not scaled */
 	bool is_stale;	    /* within reconcile_set(): not seen in the new set yet */
 	bool is_leaving;    /* the conf file does not name it any more: to be drained and stopped */

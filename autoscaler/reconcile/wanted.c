@@ -62,7 +62,9 @@ wanted_allot(struct wanted *w, uint32_t allotted, const struct wanted_facts *f)
 
 	w->allotted = allotted;
 	w->n = MIN(w->claim, allotted);
-	w->rule = w->n < w->claim ? DECIDE_MAX_INSTANCES : w->claim_rule;
+	w->rule = w->claim_rule;
+	if (w->n < w->claim)
+		w->rule = w->is_owner_bound ? DECIDE_OWNER : DECIDE_MAX_INSTANCES;
 	if (w->n < f->has && !f->is_heard && !f->is_dry) {
 		w->n = f->has;
 		w->rule = DECIDE_UNHEARD;

@@ -14,7 +14,8 @@
  *			(hold.h): no fewer, and no more until requests wait
  *    6. dry run	0; the number so far is that of the virtual instances (dryrun.h)
  *  claim		what the revision claims of max_instances
- *    7. max_instances	if the claims of all do not fit: no more than is allotted (quota.h)
+ *    7. max_instances	if the claims of all, or of its owner, do not fit: no more than is
+ *			allotted (quota.h)
  *    8. unheard, held	as 4 and 5, whatever is allotted
  *  n			the number that is wanted: in the log and /why, and sent to activators
  *    9. surge		more, while instances are replaced (renewal.h)
@@ -37,6 +38,7 @@ struct wanted {
 	uint32_t need; /* the part of the claim that is not given up for others (ceiling.h) */
 	enum decide_rule claim_rule; /* that made the claim */
 	uint32_t allotted;	     /* of max_instances; or WANTED_ALL */
+	bool is_owner_bound;	     /* it is less than the claim because of its owner's bound */
 	uint32_t n;
 	enum decide_rule rule; /* that made n */
 };

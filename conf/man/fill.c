@@ -31,6 +31,7 @@ static const struct {
 	{"rule", GROUP_RULE},
 	{"schedule", GROUP_SCHEDULE},
 	{"certificate", GROUP_CERTIFICATE},
+	{"owner", GROUP_OWNER},
 };
 
 static const struct {
@@ -40,6 +41,7 @@ static const struct {
 	{IN_TOP, "the top level"}, {IN_ACTIVATOR, "activator"}, {IN_AUTOSCALER, "autoscaler"},
 	{IN_SERVICE, "service"},   {IN_REVISION, "revision"},	{IN_TRAFFIC, "traffic"},
 	{IN_RULE, "rule"},	   {IN_SCHEDULE, "schedule"},	{IN_CERTIFICATE, "certificate"},
+	{IN_OWNER, "owner"},
 };
 
 #define LINE_MOST 78 /* bytes; mandoc's lint complains about lines over 80 */

@@ -83,3 +83,40 @@ def test_where_no_revision_is_idle_requests_wait_and_are_told_why(tmp_path):
         wait_until(lambda: held_back_metric(s, "d") == 0, what="the metric")
         for c in busy:
             c.close()
+
+
+OWNED = """
+owner "web" { max_instances = 1 }
+owner "nobody" { max_instances = 1 }
+service "a" { hosts = {"a"} owner = "web" stable_window = 60s revision "v1" { command = {"HELLO"} } }
+service "b" { hosts = {"b"} owner = "web" stable_window = 60s revision "v1" { command = {"HELLO"} } }
+service "c" { hosts = {"c"} revision "v1" { command = {"HELLO"} } }
+"""
+
+
+def test_an_owner_has_a_bound_of_its_own(tmp_path):
+    answers = Gate(tmp_path)
+    with running(tmp_path, OWNED) as s:
+        for n in "aba":
+            assert s.get(n)[0] == 200  # what is idle makes room
+        with s.connect() as busy, s.connect() as waiting:
+            busy.request("GET", "/" + answers.query(), "a")
+            wait_until(lambda: s.scaled_status("a/v1")["in_flight"] == 1, what="the report")
+            waiting.request("GET", "/", "b")
+            wait_until(lambda: held_back_metric(s, "b") == 1, what="the metric")
+            known = s.why("b/v1")
+            assert "max_instances = 1 of the owner web is reached" in known["held_back"]
+            assert known["rule"] == "owner"
+            assert "of the owner web" in held_back_status(s, "b")
+            assert s.get("c")[0] == 200  # no owner's bound concerns it
+            found = s.metrics(s.scaler_admin)
+            assert found['autoscaler_owner_max_instances{owner="web"}'] == 1
+            assert found['autoscaler_owner_instances{owner="web"}'] == 1
+            assert found['autoscaler_owner_wanted_instances{owner="web"}'] == 2
+            assert found['autoscaler_owner_instances{owner="nobody"}'] == 0
+            assert "owner=web claimed=2 max_instances=1" in s.autoscaler.text()
+            s.reload('"web" { max_instances = 1 }', '"web" { max_instances = 2 }')
+            assert waiting.response()[0] == 200
+            answers.open()
+            assert busy.response()[0] == 200
+        wait_until(lambda: held_back_metric(s, "b") == 0, what="the metric")

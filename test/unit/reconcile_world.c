@@ -404,14 +404,24 @@ static const struct reconcile_ops ops = {
 	.send = send_message, .holder_gone = on_holder_gone, .term_raised = on_term_raised};
 
 void
-set_services(size_t n, uint32_t max_instances)
+set_owned_services(size_t n, uint32_t max_instances, const struct owner_conf *owner)
 {
 	const struct reconcile_conf conf = {.max_instances = max_instances,
+					    .owners = owner,
+					    .owners_n = owner == NULL ? 0 : 1,
 					    .drain_timeout = 10 * CLK_S};
-	const struct reconcile_item items[] = {{.conf = &world.conf, .driver = &world.driver},
-					       {.conf = &world.other, .driver = &world.driver}};
+	const char *name = owner == NULL ? NULL : owner->name;
+	const struct reconcile_item items[] = {
+		{.conf = &world.conf, .driver = &world.driver, .owner = name},
+		{.conf = &world.other, .driver = &world.driver, .owner = name}};
 
 	reconcile_set(world.r, &conf, items, n);
+}
+
+void
+set_services(size_t n, uint32_t max_instances)
+{
+	set_owned_services(n, max_instances, NULL);
 }
 
 void

@@ -63,6 +63,8 @@ int world_teardown(void **state);
 void begin_world(size_t instances);
 /* Set the first n of the services a and b. */
 void set_services(size_t n, uint32_t max_instances);
+/* Likewise, all of them of an owner. */
+void set_owned_services(size_t n, uint32_t max_instances, const struct owner_conf *);
 /* Scale up to n instances, by load at activator 1, and go past the time in which an
  * autoscaler that has just started does not scale down. */
 void run_with(uint32_t n);
