@@ -33,6 +33,7 @@ PKG_BENCH := wrk nginx-light haproxy nghttp2-client nghttp2-server nghttp2-proxy
 	python3 python3-h2 openssl
 PKG_FUZZ := clang libclang-rt-14-dev/libclang-rt-dev
 PKG_FORMAT := clang-format
+PKG_PAGE := chromium fonts-dejavu-core
 
 # ---- flags
 comma := ,
@@ -230,6 +231,12 @@ usage-kills: $(B)/unit/t_usage_kills ## kill the writer of the usage journal 1,0
 systemd: all ## both programs under a systemd of their own, in namespaces: needs root, and debootstrap; SYSTEMD_ARGS=--help
 	@$(PYTHON) test/systemd/run $(SYSTEMD_ARGS)
 
+# These need a browser, which is larger than all other packages together.
+page-test: ## click through the status page in headless Chromium; SCREENS=FOLDER keeps pictures
+	@.ci/deps $(PKG_BUILD) $(PKG_RUN) $(PKG_TEST) $(PKG_PAGE)
+	@$(SUBMAKE) SAN=$(SAN) all
+	@$(CHECK_ENV) SCREENS='$(SCREENS)' $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider test/page $(PYTEST_ARGS)
+
 # These tests are a part of `system`, where a fake API server answers them.
 KUBE_TESTS := $(wildcard test/system/test_fake_kube.py test/system/test_kubernetes*.py \
 		test/system/test_manifests.py)
@@ -255,7 +262,7 @@ bench: ## measure beside nginx, HAProxy, nghttpx and h2o, and print tables
 	@$(SUBMAKE) all $(BENCH_PROGRAMS) build/test/chaos/witness
 	@test/bench/run $(BENCH_ARGS)
 
-.PHONY: conformance attacks
+.PHONY: conformance attacks page-test
 conformance: all ## each rule of HTTP/2 that a client can break, and what comes of it, as a table
 	@$(CHECK_ENV) $(RUN) $(PYTHON) test/system/test_h2_conformance.py
 

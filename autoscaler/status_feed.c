@@ -565,7 +565,7 @@ on_timer(void *arg)
 	struct status_feed *sf = arg;
 	const struct facts f = sf->facts(sf->arg);
 	uint64_t before = feed_serial(sf->feed);
-	int64_t begin = clk_now(), took;
+	int64_t begin = clk_now(), cpu = clk_cpu();
 	bool is_over = false;
 
 	if (watchers_n(sf->watchers) == 0) {
@@ -577,8 +577,7 @@ on_timer(void *arg)
 	while (!is_over && clk_now() - begin < SLICE)
 		is_over = put_next(sf, &f);
 	send_changes(sf, before);
-	took = clk_now() - begin;
-	sf->used_ns += took;
+	sf->used_ns += clk_cpu() - cpu;
 	sf->is_passing = !is_over;
 	loop_timer_set(&sf->timer, is_over ? MAX(PASS_EVERY - (clk_now() - sf->begun_ns),
 						 PASS_PART * sf->used_ns)

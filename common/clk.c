@@ -30,6 +30,12 @@ clk_wall(void)
 	return read_clock(CLOCK_REALTIME);
 }
 
+int64_t
+clk_cpu(void)
+{
+	return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
 void
 clk_replace(int64_t (*fn)(void))
 {

@@ -16,6 +16,9 @@ int64_t clk_now(void);
 /* Wall clock: nanoseconds since the epoch, UTC. */
 int64_t clk_wall(void);
 
+/* How long the calling thread has run on a CPU, in nanoseconds. */
+int64_t clk_cpu(void);
+
 /* For tests and simulations: both clocks return what fn returns; NULL restores the real
  * clocks. */
 void clk_replace(int64_t (*fn)(void));

@@ -110,15 +110,24 @@ function take(item) {
     return;
   }
   if (!items[item.k]) return; // of a later version
+  stale.delete(item.k + " " + item.name);
   items[item.k].set(item.name, item);
   if (item.k === "revision") changed.add(item.name);
   dirty[item.k] = true;
 }
 
-function forgetAll() {
-  for (const kind of Object.keys(items)) {
-    if (kind === "revision") for (const name of items.revision.keys()) changed.add(name);
-    items[kind].clear();
-    dirty[kind] = true;
-  }
+/* All items will be sent again: what has not come soon is gone.  Until then the old ones stay, so that
+ * nothing that somebody reads vanishes for a moment. */
+const stale = new Set(), STALE_MS = 2500;
+let staleTimer = 0;
+
+function beginAnew() {
+  for (const kind of Object.keys(items))
+    for (const name of items[kind].keys()) stale.add(kind + " " + name);
+  clearTimeout(staleTimer);
+  staleTimer = setTimeout(() => {
+    for (const key of stale) take({ gone: key });
+    stale.clear();
+    schedule();
+  }, STALE_MS);
 }

@@ -240,19 +240,19 @@ function paintProcess() {
 
 // --- usage
 
-let usagePrice = 0;
+let usagePrice = 0, usageAsked = 0;
 
 function usageRow(u) {
   const saved = u.always_one_s > 0 ? 1 - u.instance_s / u.always_one_s : 0;
-  return { name: u.service, requests: u.requests, wakes: u.wakes, hours: u.instance_s / 3600,
-           waited: u.requests > 0 ? (u.parked_s * 1000) / u.requests : 0, parked_s: u.parked_s,
-           one: u.always_one_s / 3600, peak: u.always_peak_s / 3600, saved, cost: u.cost, one_cost: u.always_one_cost };
+  return { name: u.service, requests: u.requests, cold: u.cold_starts || 0, waited_s: u.cold_wait_s || 0,
+           hours: u.instance_s / 3600, one: u.always_one_s / 3600, peak: u.always_peak_s / 3600, saved,
+           cost: u.cost, one_cost: u.always_one_cost };
 }
 
 const USAGE_COLUMNS = [
   ["Service", "", (u) => u.name], ["Requests", "number", (u) => count(u.requests)],
-  ["Cold starts", "number wide", (u) => count(u.wakes)],
-  ["Waited, a request", "number wide", (u) => (u.requests ? duration(u.waited) : "–")],
+  ["Waited for a start", "number wide", (u) => count(u.cold)],
+  ["How long, each", "number wide", (u) => (u.cold ? duration((u.waited_s * 1000) / u.cold) : "–")],
   ["Instance-hours", "number", (u) => hours(u.hours)],
   ["Always one", "number wide", (u) => hours(u.one)], ["Always the peak", "number wide", (u) => hours(u.peak)],
   ["Saved", "number saved", (u) => savedText(u)],
@@ -273,17 +273,16 @@ async function askUsage() {
   } catch (e) {
     setText($("usage-note"), "Usage cannot be shown: " + e.message);
   }
-  setTimeout(askUsage, USAGE_EVERY_MS);
+  setTimeout(askUsage, usageAsked++ ? USAGE_EVERY_MS : USAGE_EVERY_MS / 6);
 }
 
 function paintUsage(list) {
-  const all = { name: "All services", requests: 0, wakes: 0, hours: 0, parked_s: 0, one: 0, peak: 0, cost: 0, one_cost: 0 };
+  const all = { name: "All services", requests: 0, cold: 0, waited_s: 0, hours: 0, one: 0, peak: 0, cost: 0, one_cost: 0 };
   for (const u of list) {
-    for (const k of ["requests", "wakes", "hours", "parked_s", "one", "peak"]) all[k] += u[k];
+    for (const k of ["requests", "cold", "waited_s", "hours", "one", "peak"]) all[k] += u[k];
     all.cost += u.cost || 0;
     all.one_cost += u.one_cost || 0;
   }
-  all.waited = all.requests ? (all.parked_s * 1000) / all.requests : 0;
   all.saved = all.one > 0 ? 1 - all.hours / all.one : 0;
   setText($("total-saved"), savedText(all));
   list.sort((a, b) => b.hours - a.hours || b.requests - a.requests || a.name.localeCompare(b.name));

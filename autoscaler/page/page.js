@@ -7,7 +7,7 @@ const SAY_EVERY_MS = 5000;  // to screen readers
 
 // --- the connection
 
-let source = null, heardAt = 0, helloAt = 0, retryMs = 1000, serverId = "", isLive = false;
+let source = null, heardAt = 0, helloAt = 0, retryMs = 1000, isLive = false;
 
 function setLink(state, text) {
   setData($("link"), "state", state);
@@ -38,14 +38,12 @@ function connect() {
   if (source) return;
   const s = source = new EventSource("events");
   heardAt = Date.now();
-  let isFresh = false;
   s.addEventListener("hello", (e) => {
     const hello = JSON.parse(e.data);
     clockOffset = hello.now_ms - Date.now();
-    if (isFresh || serverId) forgetAll();
-    isFresh = true;
+    beginAnew();
+    items.process.clear(); // another autoscaler may have taken its place
     helloAt = Date.now();
-    serverId = hello.id;
     heard();
     schedule();
   });
@@ -54,7 +52,7 @@ function connect() {
     for (const item of JSON.parse(e.data)) take(item);
     schedule();
   });
-  s.addEventListener("anew", () => { forgetAll(); heard(); });
+  s.addEventListener("anew", () => { beginAnew(); heard(); });
   s.addEventListener("beat", (e) => {
     clockOffset = JSON.parse(e.data).now_ms - Date.now();
     heard();
@@ -150,11 +148,17 @@ function onKey(e) {
   }
 }
 
+/* The revision that the address names, until it is there to be shown. */
 let wantedName = "";
-try {
-  const hash = decodeURIComponent(location.hash.slice(1));
-  if (hash.includes("/")) wantedName = hash;
-} catch (e) { /* not one of ours */ }
+
+function readHash() {
+  try {
+    const hash = decodeURIComponent(location.hash.slice(1));
+    if (!hash.includes("/") || hash === openName) return;
+    wantedName = hash;
+    schedule(true);
+  } catch (e) { /* not an address of ours */ }
+}
 
 makeHeads();
 makeFilters();
@@ -162,8 +166,10 @@ makeLegend();
 makeUsageHeads();
 $("search").addEventListener("input", () => { search(); sayCount(); });
 $("more").addEventListener("click", () => { limit += SHOWN; dirty.revision = true; schedule(true); });
+window.addEventListener("hashchange", readHash);
 document.addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { for (const k of Object.keys(dirty)) dirty[k] = true; schedule(); } });
 setInterval(tick, 1000);
+readHash();
 connect();
 askUsage();

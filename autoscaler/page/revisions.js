@@ -114,12 +114,14 @@ function matches(r) {
   return words.every((w) => text.includes(w));
 }
 
+const inOrder = new Intl.Collator("en", { numeric: true }).compare; // v2 before v10
+
 function compare(a, b) {
   const key = COLUMNS.find((c) => c.id === sortBy).key;
   const x = key(a), y = key(b);
-  let d = typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y;
+  let d = typeof x === "string" ? inOrder(x, y) : x - y;
   if (sortDown) d = -d;
-  return d || a.name.localeCompare(b.name, "en", { numeric: true });
+  return d || inOrder(a.name, b.name);
 }
 
 /* Rows stay where they are under a pointer, or around the focus, when only their numbers change. */
@@ -405,7 +407,7 @@ class Detail {
       ["Traffic", r.percent === undefined ? null : r.percent + "%" + (r.tags ? ", tag " + r.tags.join(", ") : "")],
       ["Response", r.latency_ms ? duration(r.latency_ms) : null],
       ["A start takes", this.status && this.status.start_s > 0 ? duration(this.status.start_s * 1000) : null],
-      ["Target", this.status && this.status.target ? rough(this.status.target) + " an instance" : null],
+      ["Target load", this.status && this.status.target ? rough(this.status.target) + " an instance" : null],
       ["Learned", this.why && this.why.keep_warm], ["Slow brain", this.why && this.why.slow_brain],
       ["Schedule", this.why && this.why.schedule],
     ]));
