@@ -7,9 +7,7 @@ import re
 import socket
 import time
 
-import pytest
-
-from helpers import WAIT_S, reset_on_close, rss_kib, wait_until
+from helpers import IS_SANITISED, WAIT_S, reset_on_close, rss_kib, wait_until
 from stack import Client, Gate, running
 
 SERVICES = """
@@ -205,10 +203,10 @@ def test_watchers_are_bounded(tmp_path):
         # the stop waits for nobody
 
 
-@pytest.mark.parametrize("n", [1000])
-def test_a_watcher_that_does_not_read(tmp_path, n):
+def test_a_watcher_that_does_not_read(tmp_path):
     """A slow watcher costs no memory but that of its queue, delays nobody, and has all that is true
     afterwards."""
+    n = 600
     services = SERVICES + "".join(
         'service "t%04d" { hosts = {"t%04d.%s"} revision "v1" { command = {"HELLO"} } }\n'
         % (i, i, ".".join(["x" * 60] * 3)) for i in range(n))
@@ -224,8 +222,8 @@ def test_a_watcher_that_does_not_read(tmp_path, n):
             assert s.get("shop")[0] == 200
             quick.until(lambda w: any(w.revision(r)["state"] == "awake" for r in ("shop/v1", "shop/v2")),
                         "the wake")
-            # 600 KiB for each of them would be more
-            assert rss_kib(s.autoscaler.pid) - before < 8 * 300
+            # what there is for each of them would be more; a sanitiser keeps what was freed
+            assert IS_SANITISED or rss_kib(s.autoscaler.pid) - before < 8 * 200
             # they are cut off once they have taken nothing for a while
             wait_until(lambda: s.metrics(s.scaler_admin)["autoscaler_status_page_watchers"] == 1,
                        what="slow watchers to be cut off")
