@@ -23,7 +23,7 @@
 #include "common/task.h"
 #include "common/text.h"
 
-#define QUEUE_MAX ((size_t)4 << 20) /* bytes of records that wait; twice, as below */
+#define QUEUE_MAX ((size_t)8 << 20) /* bytes of records that wait, in both lists */
 #define BATCH_MAX ((size_t)256 << 10)
 #define SYNC_EVERY (200 * CLK_MS)
 #define RETRY (5 * CLK_S)
@@ -47,7 +47,8 @@ struct audit {
 	/* the loop's */
 	char *path;	 /* NULL: it is off, or was never on … */
 	bool has_thread; /* … without a thread */
-	char *run;	 /* with which the ids of this process begin */
+	uint64_t max_bytes;
+	char *run; /* with which the ids of this process begin */
 	uint64_t entries;
 	char *move_path; /* NULL: none; where the next intent goes */
 	struct append_file move;
@@ -72,9 +73,9 @@ struct audit {
 	pthread_cond_t changed; /* for the thread: put, next_path, must_reopen or is_stopping */
 	pthread_cond_t settled; /* for the loop: all is written, or it fails; or is_ended */
 	struct list put;	/* struct pending_record */
-	size_t put_bytes;
-	uint64_t waiting; /* records that are put and not written */
-	char *next_path;  /* NULL: it stays; … */
+	size_t queued_bytes;	/* of `put` and `taken` */
+	uint64_t waiting;	/* records that are put and not written */
+	char *next_path;	/* NULL: it stays; … */
 	struct append_file next;
 	size_t before_next; /* … so many records of `put` still go to the file before */
 	bool must_reopen, is_stopping, is_ended, is_stuck;
@@ -207,13 +208,27 @@ put_record(const struct pending_record *r, struct strbuf *out)
 	free(user);
 }
 
+static size_t
+queued_size(size_t text_n)
+{
+	return sizeof(struct pending_record) + text_n;
+}
+
 static void
 drop_written(struct audit *a, size_t n)
 {
-	size_t i;
+	size_t i, bytes = 0;
 
-	for (i = 0; i < n; i++)
-		free(container_of(list_pop(&a->taken), struct pending_record, node));
+	for (i = 0; i < n; i++) {
+		struct pending_record *r = container_of(list_pop(&a->taken), struct pending_record,
+							node);
+
+		bytes += queued_size(r->n);
+		free(r);
+	}
+	pthread_mutex_lock(&a->lock);
+	a->queued_bytes -= bytes;
+	pthread_mutex_unlock(&a->lock);
 }
 
 #define RECORDS_MAX 1024 /* in one write */
@@ -382,13 +397,6 @@ wait_locked(struct audit *a)
 		wait_until_locked(a, until);
 }
 
-static void
-take_locked(struct audit *a)
-{
-	list_splice(&a->taken, &a->put);
-	a->put_bytes = 0;
-}
-
 /* False: the thread is to end. */
 static bool
 obey(struct audit *a)
@@ -404,7 +412,7 @@ obey(struct audit *a)
 	path = a->next_path;
 	before = a->taken.n + a->before_next;
 	if (a->taken.n == 0 || is_stopping || path != NULL)
-		take_locked(a);
+		list_splice(&a->taken, &a->put);
 	next = a->next;
 	a->next_path = NULL;
 	a->before_next = 0;
@@ -463,13 +471,13 @@ put(struct audit *a, const struct strbuf *text, size_t user_at, uid_t uid)
 	*r = (struct pending_record){.n = text->len, .user_at = user_at, .uid = uid};
 	memcpy(r->text, text->data, text->len);
 	pthread_mutex_lock(&a->lock);
-	is_full = a->put_bytes + text->len > QUEUE_MAX;
+	is_full = a->queued_bytes + queued_size(text->len) > QUEUE_MAX;
 	if (is_full) {
 		atomic_fetch_add(&a->lost, 1);
 		is_new = begin_outage_locked(a);
 	} else {
 		list_push(&a->put, &r->node);
-		a->put_bytes += text->len;
+		a->queued_bytes += queued_size(text->len);
 		a->waiting++;
 		pthread_cond_signal(&a->changed);
 	}
@@ -708,6 +716,7 @@ start(struct audit *a, const char *path, uint64_t max_bytes, struct err *e)
 	append_file_init(&a->file, "audit", a->file_path, max_bytes);
 	if (append_file_open(&a->file, e) == 0 && start_thread(a, e) == 0) {
 		a->path = xstrdup(path);
+		a->max_bytes = max_bytes;
 		return 0;
 	}
 	append_file_close(&a->file);
@@ -789,6 +798,10 @@ audit_move(struct audit *a, const char *path, uint64_t max_bytes, struct err *e)
 	}
 	if (!a->has_thread)
 		return start(a, path, max_bytes, e);
+	if (a->path != NULL && strcmp(a->path, path) == 0 && a->max_bytes == max_bytes) {
+		audit_reopen(a);
+		return 0;
+	}
 	copy = xstrdup(path);
 	append_file_init(&next, "audit", copy, max_bytes);
 	if (append_file_open(&next, e) < 0) {
@@ -796,6 +809,7 @@ audit_move(struct audit *a, const char *path, uint64_t max_bytes, struct err *e)
 		return -1;
 	}
 	text_replace(&a->path, path);
+	a->max_bytes = max_bytes;
 	if (a->move_path != NULL)
 		append_file_close(&a->move);
 	free(a->move_path);

@@ -37,7 +37,8 @@ NODISCARD struct audit *audit_open(struct loop *, const struct audit_conf *,
 /* Write what is left, for a few seconds at most. */
 void audit_close(struct audit **);
 /* Go on in another file, or with another bound, from the next intent on.  path NULL: off.  What is
- * under way still gets its outcome.  -1 with err: nothing has changed. */
+ * under way still gets its outcome.  The same file and bound: as audit_reopen().  -1 with err:
+ * nothing has changed. */
 NODISCARD int audit_move(struct audit *, const char *path, uint64_t max_bytes, struct err *);
 void audit_reopen(struct audit *);	      /* the file may have been renamed */
 const char *audit_path(const struct audit *); /* NULL: it is off */

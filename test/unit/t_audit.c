@@ -407,6 +407,37 @@ a_queue_has_a_bound(void **state)
 	free(log);
 }
 
+#define MOVES 5
+#define CHANGES 20000 /* between two moves: more than the queue holds */
+
+static void
+move_with_a_full_queue(void *arg)
+{
+	struct world *w = arg;
+	struct audit_counts counts;
+	struct err e;
+	int i;
+
+	assert_int_equal(symlink("/dev/full", w->path), 0);
+	open_audit(w, "/dev/full", 0);
+	for (i = 0; i < MOVES; i++) {
+		assert_int_equal(audit_move(w->audit, i % 2 == 0 ? w->path : "/dev/full", 0, &e),
+				 0);
+		make(w, CHANGES);
+		assert_int_equal(audit_move(w->audit, audit_path(w->audit), 0, &e), 0);
+	}
+	audit_count(w->audit, &counts);
+	/* A record has more than 100 bytes, and 8 MiB of them wait at most. */
+	assert_true(counts.lost > 2 * MOVES * CHANGES - (8 << 20) / 100);
+	audit_close(&w->audit);
+}
+
+static void
+the_bound_of_the_queue_holds_over_moves(void **state)
+{
+	free(unit_stderr_of(move_with_a_full_queue, *state));
+}
+
 static void
 lose_and_go_on(void *arg)
 {
@@ -576,6 +607,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(what_a_full_disk_has_cut_is_written_again, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_queue_has_a_bound, setup, teardown),
+		cmocka_unit_test_setup_teardown(the_bound_of_the_queue_holds_over_moves, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_file_tells_of_lost_records, setup, teardown),
 		cmocka_unit_test_setup_teardown(intents_of_processes_that_have_ended_are_found,
 						setup, teardown),
