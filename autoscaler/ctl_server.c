@@ -50,7 +50,8 @@ struct ctl_request {
 	struct jput put;
 	char *progress; /* sent last, at progress_ns; NULL: none */
 	int64_t progress_ns;
-	/* Once it is done: what the peer has to read yet, and until when it may leave that as it is. */
+	/* Once it is done: what the peer has to read yet, and until when it may leave that as it
+	 * is. */
 	size_t left_n;
 	int64_t left_ns;
 };

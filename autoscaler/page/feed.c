@@ -149,9 +149,9 @@ feed_serial(const struct feed *f)
 }
 
 bool
-feed_is_forgotten(const struct feed *f, uint64_t serial)
+feed_is_forgotten(const struct feed *f, uint64_t serial, uint64_t began)
 {
-	return serial > 0 && serial < f->forgotten;
+	return serial > 0 && MAX(serial, began) < f->forgotten;
 }
 
 static const struct feed_item *

@@ -40,8 +40,10 @@ void feed_end(struct feed *);
 /* The items, those that are gone included, and the newest serial; 0: there was none. */
 size_t feed_n(const struct feed *);
 uint64_t feed_serial(const struct feed *);
-/* Must a watcher that was sent everything up to this serial begin anew, at 0? */
-bool feed_is_forgotten(const struct feed *, uint64_t serial);
+/* Must a watcher that was sent everything up to this serial begin anew, at 0?  began: feed_serial()
+ * when it began at 0; it was sent no item that had gone by then, so it needs none of those marks.
+ */
+bool feed_is_forgotten(const struct feed *, uint64_t serial, uint64_t began);
 /* The first item that has changed after this serial, and the one after that; NULL: there is none.
  * Borrowed until the feed changes. */
 const struct feed_item *feed_after(const struct feed *, uint64_t serial);

@@ -21,6 +21,7 @@ struct watcher {
 	struct watchers *all;
 	struct admin_stream *stream;
 	uint64_t serial; /* it was sent what has changed up to this one */
+	uint64_t began;	 /* feed_serial() when `serial` was 0 */
 };
 
 struct watchers *
@@ -81,14 +82,13 @@ put_items(struct watcher *w, struct strbuf *b)
 {
 	const struct feed *f = w->all->feed;
 	const struct feed_item *item = feed_after(f, w->serial);
-	bool is_new = w->serial == 0; /* it knows no item that could be gone */
 	size_t n = 0;
 
 	for (; item != NULL && (n == 0 || b->len + item->len < WATCHERS_EVENT);
 	     item = feed_next(f, item)) {
 		w->serial = item->serial;
-		if (is_new && item->text == NULL)
-			continue;
+		if (item->text == NULL && item->serial <= w->began)
+			continue; /* it was not sent the item */
 		if (n++ > 0)
 			strbuf_adds(b, ",");
 		if (item->text == NULL)
@@ -107,8 +107,9 @@ pump(struct watcher *w)
 
 	if (admin_stream_queued(w->stream) > 0)
 		return;
-	if (feed_is_forgotten(w->all->feed, w->serial)) {
+	if (feed_is_forgotten(w->all->feed, w->serial, w->began)) {
 		w->serial = 0;
+		w->began = feed_serial(w->all->feed);
 		send_event(w, "anew", "{}");
 		return; /* on_drained() goes on */
 	}
@@ -151,6 +152,7 @@ watchers_add(struct watchers *all, struct admin_request *req, const char *hello)
 		return false;
 	w = xcalloc(1, sizeof *w);
 	w->all = all;
+	w->began = feed_serial(all->feed);
 	w->stream = req->stream(req, "text/event-stream", &stream_ops, w);
 	list_push(&all->list, &w->node);
 	send_event(w, "hello", hello);

@@ -81,7 +81,7 @@ what_is_gone_and_comes_back(void **state)
 	put(f, "b", "1");
 	feed_end(f);
 	expect(f, serial, "a=gone");
-	assert_false(feed_is_forgotten(f, serial));
+	assert_false(feed_is_forgotten(f, serial, 0));
 	feed_begin(f);
 	put(f, "a", "1");
 	put(f, "b", "1");
@@ -119,18 +119,60 @@ too_many_are_gone(void **state)
 		feed_end(f);
 		assert_true(feed_n(f) <= FEED_GONE_MAX + 2);
 	}
-	assert_true(feed_is_forgotten(f, serial));
-	assert_false(feed_is_forgotten(f, 0));
-	assert_false(feed_is_forgotten(f, feed_serial(f)));
+	assert_true(feed_is_forgotten(f, serial, 0));
+	assert_false(feed_is_forgotten(f, 0, 0));
+	assert_false(feed_is_forgotten(f, feed_serial(f), 0));
 	serial = feed_serial(f);
 	feed_clear(f);
-	assert_true(feed_is_forgotten(f, serial));
+	assert_true(feed_is_forgotten(f, serial, 0));
 	assert_int_equal(feed_n(f), 0);
 	feed_begin(f);
 	put(f, "stays", "1");
 	feed_end(f);
-	assert_false(feed_is_forgotten(f, feed_serial(f)));
+	assert_false(feed_is_forgotten(f, feed_serial(f), 0));
 	expect(f, 0, "stays=1");
+	feed_free(&f);
+}
+
+/* A watcher that takes one item at a time gets past items older than the marks that are forgotten;
+ * it begins anew only for marks made after it began. */
+static void
+slow_watcher_of_old_items(void **state)
+{
+	enum { OLD = 300 };
+	struct feed *f = feed_new();
+	uint64_t serial = 0, began;
+	const struct feed_item *item;
+	char name[32];
+	int round, i, sent = 0;
+
+	(void)state;
+	for (round = 0; round < FEED_GONE_MAX + 100; round++) {
+		feed_begin(f);
+		for (i = 0; i < OLD; i++) {
+			snprintf(name, sizeof name, "old%d", i);
+			put(f, name, "1");
+		}
+		snprintf(name, sizeof name, "n%d", round);
+		put(f, name, "1");
+		feed_end(f);
+	}
+	began = feed_serial(f);
+	while ((item = feed_after(f, serial)) != NULL) {
+		assert_false(feed_is_forgotten(f, serial, began));
+		sent += item->text != NULL;
+		serial = item->serial;
+	}
+	assert_int_equal(sent, OLD + 1);
+	serial = feed_after(f, 0)->serial;
+	for (round = 0; round < FEED_GONE_MAX + 100; round++) {
+		feed_begin(f);
+		snprintf(name, sizeof name, "m%d", round);
+		put(f, name, "1");
+		feed_end(f);
+	}
+	assert_true(feed_is_forgotten(f, serial, began));
+	assert_true(feed_is_forgotten(f, began, began));
 	feed_free(&f);
 }
 
@@ -162,7 +204,7 @@ agrees_with_a_map(void **state)
 		feed_end(f);
 		if (round % 3 != 0)
 			continue;
-		if (feed_is_forgotten(f, serial)) {
+		if (feed_is_forgotten(f, serial, 0)) {
 			memset(has, 0, sizeof has);
 			serial = 0;
 		}
@@ -185,6 +227,7 @@ main(void)
 		cmocka_unit_test(only_what_has_changed),
 		cmocka_unit_test(what_is_gone_and_comes_back),
 		cmocka_unit_test(too_many_are_gone),
+		cmocka_unit_test(slow_watcher_of_old_items),
 		cmocka_unit_test(agrees_with_a_map),
 	};
 
