@@ -430,7 +430,8 @@ open_access_log(struct activator *a, struct err *e)
 	a->access_log = access_log_new(ACCESS_LINES, a->workers_n, &sink, e);
 	if (a->access_log == NULL || settings_of(a)->activator.trace_collector == NULL)
 		return a->access_log == NULL ? -1 : 0;
-	sink = access_sink_open_collector(settings_of(a)->activator.trace_collector);
+	sink = access_sink_open_collector(settings_of(a)->activator.trace_collector,
+					  settings_of(a)->activator.trace_collector_ca);
 	a->spans = access_log_new(ACCESS_SPANS, a->workers_n, &sink, e);
 	return a->spans == NULL ? -1 : 0;
 }

@@ -240,7 +240,8 @@ struct activator_conf {
 	int64_t tls_handshake_timeout, tls_handshake_budget, tls_ticket_rotation, certificate_check;
 	uint32_t tls_handshakes;
 	uint32_t https_port;
-	char *trace_collector;	       /* "http://HOST:PORT/PATH"; NULL: none */
+	char *trace_collector;	       /* "http://HOST:PORT/PATH", or https; NULL: none */
+	char *trace_collector_ca;      /* NULL: the authorities of the system */
 	char *access_log_file;	       /* a path, "stdout" or "unix:/path" */
 	uint64_t access_log_max_bytes; /* of a file; 0: no bound */
 	char *audit_file;	       /* NULL or "": none */

@@ -341,15 +341,18 @@ is_log_file(const char *s)
 static bool
 is_collector(const char *s)
 {
-	static const char scheme[] = "http://";
+	static const char plain[] = "http://", tls[] = "https://";
 	char authority[ADDR_NAME_TEXT], name[ADDR_NAME_TEXT];
 	struct addr addr;
 	uint16_t port;
 	size_t n;
 
-	if (strncmp(s, scheme, sizeof scheme - 1) != 0)
+	if (strncmp(s, plain, sizeof plain - 1) == 0)
+		s += sizeof plain - 1;
+	else if (strncmp(s, tls, sizeof tls - 1) == 0)
+		s += sizeof tls - 1;
+	else
 		return false;
-	s += sizeof scheme - 1;
 	n = strcspn(s, "/");
 	if (n == 0 || n >= sizeof authority || s[0] == ':' ||
 	    (s[n] == '/' && !form_is_target(s + n)))
@@ -385,7 +388,8 @@ static const struct form {
 	{"tls_ciphers", GROUP_ACTIVATOR, is_any, "the names of ciphers"},
 	{"tls_groups", GROUP_ACTIVATOR, is_any, "the names of groups"},
 	{"trace_collector", GROUP_ACTIVATOR, is_collector,
-	 "\"http://HOST:PORT\" or \"http://HOST:PORT/PATH\""},
+	 "\"http://HOST:PORT\", \"https://HOST:PORT\", or with a path behind"},
+	{"trace_collector_ca", GROUP_ACTIVATOR, is_any, "a file"},
 	{"access_log_file", GROUP_ACTIVATOR, is_log_file,
 	 "\"stdout\", a path, or \"unix:/path\" with 1 to 107 bytes behind \"unix:\""},
 	{"upstream_ca", GROUP_LIMITS, is_any, "a file"},

@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "activator/access/access_stream.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/log.h"
@@ -18,20 +18,30 @@
 #define BYTES_MOST ((size_t)256 << 10) /* … and bytes of them */
 #define ANSWER_WAIT (5 * CLK_S)	       /* for one message, from the connect on */
 #define ANSWER_MOST ((size_t)64 << 10) /* bytes of an answer that are read */
-#define SCHEME "http://"
+#define TRUST_AGE (60 * CLK_S)	       /* after which its files are read again */
+#define PLAIN "http://"
+#define TLS "https://"
 
 struct access_otlp {
 	char *url, *host, *port, *path;
+	char *ca; /* NULL: the authorities of the system */
+	bool is_tls;
+	struct access_trust *trust; /* NULL: not read yet */
+	int64_t trust_ns;	    /* when it was read */
 };
 
 struct access_otlp *
-access_otlp_new(const char *url)
+access_otlp_new(const char *url, const char *ca)
 {
 	struct access_otlp *o = xcalloc(1, sizeof *o);
-	const char *authority = url + strlen(SCHEME), *colon;
-	size_t n = strcspn(authority, "/");
+	const char *authority, *colon;
+	size_t n;
 
-	CHECK(strncmp(url, SCHEME, strlen(SCHEME)) == 0);
+	o->is_tls = strncmp(url, TLS, strlen(TLS)) == 0;
+	CHECK(o->is_tls || strncmp(url, PLAIN, strlen(PLAIN)) == 0);
+	o->ca = ca == NULL ? NULL : xstrdup(ca);
+	authority = url + strlen(o->is_tls ? TLS : PLAIN);
+	n = strcspn(authority, "/");
 	o->url = xstrdup(url);
 	o->path = xstrdup(authority[n] == '\0' ? "/v1/traces" : authority + n);
 	for (colon = authority + n; colon > authority && colon[-1] != ':'; colon--)
@@ -55,6 +65,8 @@ access_otlp_free(struct access_otlp **op)
 	free(o->host);
 	free(o->port);
 	free(o->path);
+	free(o->ca);
+	access_trust_free(&o->trust);
 	free(o);
 }
 
@@ -111,22 +123,6 @@ make_head(const struct access_otlp *o, struct strbuf *b, size_t body_n)
 
 /* --- the connection --- */
 
-/* Wait for the event until the time is over.  -1 with errno. */
-static int
-wait_for(int fd, short event, int64_t until_ns)
-{
-	struct pollfd p = {.fd = fd, .events = event};
-	int64_t left = until_ns - clk_now();
-	int rc;
-
-	do
-		rc = poll(&p, 1, (int)(MAX(left, 0) / CLK_MS));
-	while (rc < 0 && errno == EINTR);
-	if (rc == 0)
-		errno = ETIMEDOUT;
-	return rc > 0 ? 0 : -1;
-}
-
 static int
 connect_to(const struct addrinfo *a, int64_t until_ns)
 {
@@ -138,7 +134,7 @@ connect_to(const struct addrinfo *a, int64_t until_ns)
 		return -1;
 	if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
 		return fd;
-	if (errno == EINPROGRESS && wait_for(fd, POLLOUT, until_ns) == 0 &&
+	if (errno == EINPROGRESS && access_stream_wait(fd, POLLOUT, until_ns) == 0 &&
 	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &n) == 0 && code == 0)
 		return fd;
 	if (code != 0)
@@ -169,70 +165,90 @@ connect_any(const struct access_otlp *o, int64_t until_ns, struct err *e)
 	return fd;
 }
 
-static int
-send_all(int fd, const struct strbuf *b, int64_t until_ns)
-{
-	size_t at = 0;
-
-	while (at < b->len) {
-		ssize_t n = send(fd, b->data + at, b->len - at, MSG_NOSIGNAL);
-
-		if (n > 0)
-			at += (size_t)n;
-		else if (n < 0 && errno != EAGAIN && errno != EINTR)
-			return -1;
-		else if (wait_for(fd, POLLOUT, until_ns) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 /* The status of the answer, or -1 with errno.  The rest of it is read away, so that closing does
  * not reset the connection under the collector. */
 static int
-read_status(int fd, int64_t until_ns)
+read_status(struct access_stream *s, int64_t until_ns)
 {
 	char head[16], rest[4096];
 	size_t n = 0, total = 0;
 	ssize_t got;
 
-	while (n < 12) {
-		got = recv(fd, head + n, 12 - n, 0);
-		if (got > 0) {
-			n += (size_t)got;
-		} else if (got == 0) {
+	for (; n < 12; n += (size_t)got) {
+		got = access_stream_recv(s, head + n, 12 - n, until_ns);
+		if (got == 0)
 			errno = ECONNRESET;
+		if (got <= 0)
 			return -1;
-		} else if ((errno != EAGAIN && errno != EINTR) ||
-			   wait_for(fd, POLLIN, until_ns) < 0) {
-			return -1;
-		}
 	}
 	head[n] = '\0';
 	while (total < ANSWER_MOST &&
-	       ((got = recv(fd, rest, sizeof rest, 0)) > 0 ||
-		(got < 0 && errno == EAGAIN && wait_for(fd, POLLIN, until_ns) == 0)))
-		total += (size_t)MAX(got, (ssize_t)1);
+	       (got = access_stream_recv(s, rest, sizeof rest, until_ns)) > 0)
+		total += (size_t)got;
 	errno = EPROTO;
 	return strncmp(head, "HTTP/1.", 7) == 0 ? (int)strtol(head + 9, NULL, 10) : -1;
 }
 
+/* The files may change: read them again after a while, and after each handshake that failed. */
+static int
+read_trust(struct access_otlp *o, struct err *e)
+{
+	if (o->trust != NULL && clk_now() - o->trust_ns > TRUST_AGE)
+		access_trust_free(&o->trust);
+	if (o->trust == NULL) {
+		o->trust = access_trust_new(o->ca, e);
+		o->trust_ns = clk_now();
+	}
+	return o->trust == NULL ? -1 : 0;
+}
+
+static int
+begin_stream(struct access_otlp *o, struct access_stream *s, int fd, int64_t until_ns,
+	     struct err *e)
+{
+	if (o->is_tls && read_trust(o, e) < 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (access_stream_begin(s, fd, o->trust, o->host, until_ns, e) == 0)
+		return 0;
+	access_trust_free(&o->trust);
+	errno = e->code;
+	return -1;
+}
+
+static int
+exchange(struct access_otlp *o, int fd, const struct strbuf *head, const struct strbuf *body,
+	 int64_t until_ns, struct err *e)
+{
+	struct access_stream s;
+	int status, code;
+
+	if (begin_stream(o, &s, fd, until_ns, e) < 0)
+		return -1;
+	status = access_stream_send(&s, head->data, head->len, until_ns) == 0 &&
+				 access_stream_send(&s, body->data, body->len, until_ns) == 0
+			 ? read_status(&s, until_ns)
+			 : -1;
+	code = errno;
+	if (status < 0)
+		err_set(e, code, "no answer of %s: %s", o->url, strerror(code));
+	access_stream_end(&s);
+	errno = code;
+	return status;
+}
+
 /* The status of the answer; -1 with errno and err. */
 static int
-post(const struct access_otlp *o, const struct strbuf *head, const struct strbuf *body,
-     struct err *e)
+post(struct access_otlp *o, const struct strbuf *head, const struct strbuf *body, struct err *e)
 {
 	int64_t until_ns = clk_now() + ANSWER_WAIT;
 	int fd = connect_any(o, until_ns, e), status, code;
 
 	if (fd < 0)
 		return -1;
-	status = send_all(fd, head, until_ns) == 0 && send_all(fd, body, until_ns) == 0
-			 ? read_status(fd, until_ns)
-			 : -1;
+	status = exchange(o, fd, head, body, until_ns, e);
 	code = errno;
-	if (status < 0)
-		err_set(e, code, "no answer of %s: %s", o->url, strerror(code));
 	close(fd);
 	errno = code;
 	return status;

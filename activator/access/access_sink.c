@@ -148,7 +148,7 @@ access_sink_open(const char *spec, uint64_t max_bytes, struct err *e)
 }
 
 struct access_sink *
-access_sink_open_collector(const char *url)
+access_sink_open_collector(const char *url, const char *ca)
 {
 	struct access_sink *s = xcalloc(1, sizeof *s);
 
@@ -156,7 +156,7 @@ access_sink_open_collector(const char *url)
 	s->spec = xstrdup(url);
 	s->path = s->spec;
 	s->fd = -1;
-	s->otlp = access_otlp_new(url);
+	s->otlp = access_otlp_new(url, ca);
 	return s;
 }
 

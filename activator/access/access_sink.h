@@ -20,7 +20,7 @@ struct access_sink; /* opaque */
  * pipe that is not there yet is no mistake: it is opened once it is.  NULL with err. */
 NODISCARD struct access_sink *access_sink_open(const char *spec, uint64_t max_bytes, struct err *);
 /* Spans, to a collector: see access_otlp.h. */
-NODISCARD struct access_sink *access_sink_open_collector(const char *url);
+NODISCARD struct access_sink *access_sink_open_collector(const char *url, const char *ca);
 void access_sink_free(struct access_sink **);
 
 /* Open the file again by its name: it may have been renamed.  -1 with err: the one that was open

@@ -4,6 +4,7 @@ import http.server
 import json
 import re
 import socket
+import ssl
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from fakes.instance import FakeInstance, read_head
 from helpers import free_port, wait_until
 from stack import Client, running
+from tls import Tls
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = "00-%s-%s-01" % (TRACE, PARENT)
@@ -57,8 +59,9 @@ def decode(message):
 class Collector:
     """Answers with self.status."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, context=None):
         self.spans, self.status, self.posts, self.failures = [], 200, 0, []
+        self.broken = 0  # connections that ended otherwise than in order, as by a handshake
         collector = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,8 +82,15 @@ class Collector:
             def log_message(self, *_):
                 pass
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        if context is not None:
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True,
+                                                     do_handshake_on_connect=False)
+            self.server.handle_error = self.count_broken
         self.port = self.server.server_port
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def count_broken(self, *_):
+        self.broken += 1
 
     def wait(self, n, what="spans"):
         """The spans, once there are n."""
@@ -284,6 +294,34 @@ def test_a_collector_that_is_busy_or_refuses(stack, collector):
     collector.status = 200
     assert stack.get("all")[0] == 200
     collector.wait(1)
+
+
+def test_a_collector_over_tls(tmp_path, origin):
+    """Its certificate must be of the authority, and name the collector.  Both files may change."""
+    ours, other = Tls(tmp_path), Tls(tmp_path, "other")
+    wrong, right = other.issue("wrong", "localhost"), ours.issue("right", "localhost")
+    named = ours.issue("named", "example.com")
+    services = ('service "s" { hosts = {"s"} trace_sample = 100\n'
+                '    revision "v1" { addresses = {"127.0.0.1:%d"} } }' % origin.port)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*wrong)
+    c = Collector(context=context)
+    try:
+        with running(tmp_path, services, activator='trace_collector = "https://localhost:%d" '
+                     'trace_collector_ca = "%s"' % (c.port, ours.ca)) as s:
+            assert s.get("s")[0] == 200
+            wait_until(lambda: "the TLS handshake with localhost has failed" in s.activator.text(),
+                       what="a line in the log")
+            context.load_cert_chain(*named)
+            assert s.get("s")[0] == 200
+            before = c.broken
+            wait_until(lambda: c.broken > before + 1 or c.spans, what="two more handshakes")
+            assert not c.spans  # the second one had the certificate of another name
+            context.load_cert_chain(*right)
+            c.wait(2, "both spans")
+            assert "takes spans again" in s.activator.text()
+    finally:
+        c.close()
 
 
 def test_a_collector_that_is_away(tmp_path, origin):
