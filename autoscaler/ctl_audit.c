@@ -19,12 +19,14 @@
 
 #define LINES_MAX ((size_t)16 << 20) /* bytes of an answer */
 #define SINCE_S_MAX (100 * 366 * 86400U)
+#define JOBS_MAX 32	      /* those whose request has gone included */
+#define STOP_MOST (1 * CLK_S) /* the threads only read */
 
 /* A request under way. */
 struct audit_job {
 	struct list_node node;
 	struct ctl_audits *all;
-	struct ctl_request *request;
+	struct ctl_request *request; /* NULL: it has gone */
 	struct task *task;
 	char *name, *files[2];
 	int64_t since_ns;
@@ -41,6 +43,23 @@ struct ctl_audits {
 	struct list jobs;
 };
 
+static void
+job_free(struct audit_job *job)
+{
+	strbuf_fini(&job->lines);
+	free(job->name);
+	free(job->files[0]);
+	free(job->files[1]);
+	free(job);
+}
+
+static void
+job_end(struct audit_job *job)
+{
+	list_remove(&job->all->jobs, &job->node);
+	job_free(job);
+}
+
 struct ctl_audits *
 ctl_audits_new(struct loop *loop)
 {
@@ -55,23 +74,22 @@ void
 ctl_audits_free(struct ctl_audits **ap)
 {
 	struct ctl_audits *all = *ap;
+	int64_t until = clk_now() + STOP_MOST;
+	struct list_node *node, *tmp;
 
 	*ap = NULL;
 	if (all == NULL)
 		return;
-	CHECK(list_empty(&all->jobs));
-	free(all);
-}
+	LIST_FOREACH(&all->jobs, node, tmp) {
+		struct audit_job *job = container_of(node, struct audit_job, node);
 
-static void
-job_free(struct audit_job *job)
-{
-	list_remove(&job->all->jobs, &job->node);
-	strbuf_fini(&job->lines);
-	free(job->name);
-	free(job->files[0]);
-	free(job->files[1]);
-	free(job);
+		CHECK(job->request == NULL);
+		list_remove(&all->jobs, node);
+		if (task_stop(&job->task, until))
+			job_free(job);
+		/* else the thread still uses it */
+	}
+	free(all);
 }
 
 /* --- the thread --- */
@@ -128,14 +146,20 @@ on_found(void *arg)
 
 	send_lines(r, &job->lines);
 	put_end(r, &job->found);
-	job_free(job);
+	job_end(job);
 	if (rc < 0)
 		ctl_done(r, CTL_FAILED, NULL, "%s", e.text);
 	else
 		ctl_done(r, CTL_OK, NULL, "%s", "");
 }
 
-static const struct task_ops ops = {.run = find, .done = on_found};
+static void
+on_cancelled(void *arg)
+{
+	job_end(arg);
+}
+
+static const struct task_ops ops = {.run = find, .done = on_found, .cancelled = on_cancelled};
 
 /* The files of both programs; the activators' once, if they write to the same one. */
 static void
@@ -160,6 +184,11 @@ ctl_audit_begin(struct ctl_audits *all, struct ctl_request *r, const struct fact
 		ctl_done(r, CTL_USAGE, NULL, "since_s: expected seconds, got \"%s\"", since);
 		return;
 	}
+	if (all->jobs.n >= JOBS_MAX) {
+		ctl_done(r, CTL_FAILED, "try again in a moment",
+			 "%d requests for the audit are under way: the disk is slow", JOBS_MAX);
+		return;
+	}
 	job = xcalloc(1, sizeof *job);
 	job->all = all;
 	job->request = r;
@@ -169,7 +198,7 @@ ctl_audit_begin(struct ctl_audits *all, struct ctl_request *r, const struct fact
 	list_push(&all->jobs, &job->node);
 	name_files(services_settings(f->services), job->files);
 	if (job->files[0] == NULL && job->files[1] == NULL) {
-		job_free(job);
+		job_end(job);
 		ctl_done(r, CTL_FAILED, "set audit_file in the section autoscaler",
 			 "no audit is kept");
 		return;
@@ -177,7 +206,7 @@ ctl_audit_begin(struct ctl_audits *all, struct ctl_request *r, const struct fact
 	job->task = task_start(all->loop, &ops, job, &e);
 	if (job->task != NULL)
 		return;
-	job_free(job);
+	job_end(job);
 	ctl_done(r, CTL_FAILED, NULL, "%s", e.text);
 }
 
@@ -190,8 +219,8 @@ ctl_audit_gone(struct ctl_audits *all, const struct ctl_request *r)
 		struct audit_job *job = container_of(node, struct audit_job, node);
 
 		if (job->request == r) {
-			task_cancel(&job->task);
-			job_free(job);
+			job->request = NULL;
+			task_cancel(job->task);
 			return true;
 		}
 	}

@@ -12,7 +12,8 @@ struct facts;
 struct loop;
 
 NODISCARD struct ctl_audits *ctl_audits_new(struct loop *);
-void ctl_audits_free(struct ctl_audits **); /* no request may be under way */
+/* No request may be under way.  It waits a moment for threads whose request has gone. */
+void ctl_audits_free(struct ctl_audits **);
 
 /* Answer the request, later: a thread reads the files. */
 void ctl_audit_begin(struct ctl_audits *, struct ctl_request *, const struct facts *);

@@ -29,6 +29,7 @@
 #define RETRY (5 * CLK_S)
 #define SETTLE_MOST (100 * CLK_MS)
 #define STOP_MOST (5 * CLK_S)
+#define LOOK_STOP_MOST (1 * CLK_S) /* it only reads */
 
 struct pending_record {
 	struct list_node node;
@@ -773,15 +774,18 @@ void
 audit_close(struct audit **ap)
 {
 	struct audit *a = *ap;
+	bool is_looking, is_ended;
 
 	*ap = NULL;
 	if (a == NULL)
 		return;
-	task_cancel(&a->task);
-	audit_left_free(&a->left, a->left_n);
-	if (!a->has_thread || end_thread(a))
+	is_looking = !task_stop(&a->task, clk_now() + LOOK_STOP_MOST);
+	if (!is_looking)
+		audit_left_free(&a->left, a->left_n);
+	is_ended = !a->has_thread || end_thread(a);
+	if (is_ended && !is_looking) /* else a thread still uses it */
 		audit_free(a);
-	else /* the thread still uses it */
+	if (!is_ended)
 		log_warn(NULL, "the disk is too slow: exiting without the last audit records",
 			 "waited_s=%lld", (long long)(STOP_MOST / CLK_S));
 }

@@ -37,6 +37,7 @@ struct loop {
 	struct event wake_ev;
 
 	struct deferred *deferred;
+	size_t deferred_at; /* the first that is not called yet */
 	size_t deferred_n, deferred_cap;
 	void (*tail_fn)(void *);
 	void *tail_arg;
@@ -136,22 +137,22 @@ loop_new_precise(struct err *e)
 static void
 run_tail(struct loop *l)
 {
-	size_t i;
-
 	if (l->tail_fn != NULL)
 		l->tail_fn(l->tail_arg);
-	for (i = 0; i < l->deferred_n; i++) { /* fn may defer more calls: deferred_n grows */
-		struct deferred d = l->deferred[i];
+	/* fn may defer more calls, and may settle the loop: each call is made once. */
+	while (l->deferred_at < l->deferred_n) {
+		struct deferred d = l->deferred[l->deferred_at++];
 
 		d.fn(d.ptr);
 	}
-	l->deferred_n = 0;
+	l->deferred_at = l->deferred_n = 0;
 }
 
 void
 loop_settle(struct loop *l)
 {
-	while (atomic_load_explicit(&l->mail, memory_order_acquire) != NULL || l->deferred_n > 0) {
+	while (atomic_load_explicit(&l->mail, memory_order_acquire) != NULL ||
+	       l->deferred_at < l->deferred_n) {
 		run_mail(l);
 		run_tail(l);
 	}

@@ -14,11 +14,18 @@ struct task_ops {
 	void (*run)(void *arg, const _Atomic bool *cancel);
 	/* On the loop, after run() has returned; the task is freed by then. */
 	void (*done)(void *arg);
+	/* The same in place of done(), after task_cancel().  NULL: it is never called. */
+	void (*cancelled)(void *arg);
 };
 
-/* ops and arg are borrowed until done().  NULL with err: no thread could be started. */
+/* ops and arg are borrowed until done() or cancelled().  NULL with err: no thread could be started.
+ */
 NODISCARD struct task *task_start(struct loop *, const struct task_ops *, void *arg, struct err *);
-/* Wait until run() has returned; done() is not called. */
-void task_cancel(struct task **);
+/* Call cancelled() in place of done(), once run() has returned.  It waits for nothing: the disk may
+ * hold the thread up. */
+void task_cancel(struct task *);
+/* For the shutdown: wait until run() has returned, and call neither.  False: it has not until that
+ * time (clk_now()), and ops and arg stay borrowed for good. */
+NODISCARD bool task_stop(struct task **, int64_t until_ns);
 
 #endif

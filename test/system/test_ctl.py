@@ -409,6 +409,21 @@ def test_many_peers_harm_nobody_else(tmp_path):
                 p.close()
 
 
+def test_peers_that_leave_while_the_audit_is_read(tmp_path):
+    old = b'{"time":"2020-01-01T00:00:00.000000Z","id":"1-1-1-1","event":"intent"}\n'
+    with running(tmp_path, SERVICES) as s:
+        with open(s.state + "/audit.log.1", "wb") as f:
+            f.write(old * 50000)
+        for i in range(60):
+            with Peer(s.path + "/s-control.sock") as peer:
+                peer.sendall(HELLO + b'{"type":"request","command":"audit","timeout_ms":%d}\n'
+                             % (1 + i % 3 * 30))
+                if i % 2:  # its hello has come: the request is under way
+                    peer.recv(100)
+        wait_until(lambda: ctl(s, "audit", "--since", "1h").status == 0, what="an answer")
+        assert s.autoscaler.stop() == 0
+
+
 def test_a_peer_that_leaves_while_it_waits(tmp_path):
     gate = Gate(tmp_path)
     with running(tmp_path, 'service "a" { hosts = {"a.x"} revision "v1" { %s } }' % gate.command()

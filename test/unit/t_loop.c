@@ -339,6 +339,31 @@ settling_delivers_all_mail_but_no_event(void **state)
 }
 
 static void
+on_settle(void *arg)
+{
+	struct chain *c = arg;
+
+	c->n++;
+	loop_defer(c->loop, c, on_chain_end);
+	loop_settle(c->loop);
+}
+
+static void
+settling_within_the_tail_repeats_no_call(void **state)
+{
+	struct chain c = {.loop = new_loop()};
+
+	(void)state;
+	loop_defer(c.loop, &c, on_chain_end);
+	loop_defer(c.loop, &c, on_settle);
+	loop_defer(c.loop, &c, on_chain_end);
+	loop_settle(c.loop);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.freed, 3);
+	loop_free(&c.loop);
+}
+
+static void
 freeing_waits_for_the_tail(void **state)
 {
 	struct loop *l = new_loop();
@@ -486,6 +511,7 @@ main(void)
 		cmocka_unit_test(a_call_may_post_to_its_own_loop),
 		cmocka_unit_test(mail_left_in_the_box_is_delivered_at_the_end),
 		cmocka_unit_test(settling_delivers_all_mail_but_no_event),
+		cmocka_unit_test(settling_within_the_tail_repeats_no_call),
 		cmocka_unit_test(freeing_waits_for_the_tail),
 		cmocka_unit_test(a_tail_with_more_to_do_is_not_kept_waiting),
 		cmocka_unit_test(signals_are_events),
