@@ -36,6 +36,7 @@ struct watched {
 	struct look tried; /* the newest files that were read, those with a mistake included */
 	struct look seen;  /* at the last look */
 	bool is_moving;	   /* a look has found a change; the next one decides */
+	bool must_read;	   /* that one found it again: the files are about to be read */
 	struct audit_entry entry; /* it was read again, and the workers do not use it yet */
 	bool is_expiry_logged;
 };
@@ -204,7 +205,6 @@ begin_entry(const struct certificates *c, struct watched *p)
 		.what = what};
 
 	audit_intent(audit_of(c), &p->entry, &change);
-	audit_settle(audit_of(c)); /* what follows reads files, too */
 	free(what);
 	free(from);
 }
@@ -228,7 +228,6 @@ reload(struct certificates *c, struct watched *p)
 	struct err e = {0};
 	unsigned line;
 
-	begin_entry(c, p);
 	if (load(p, &line, &e) < 0) {
 		c->failures++;
 		end_entry(c, p, e.text);
@@ -250,7 +249,7 @@ static void
 on_settled(void *arg)
 {
 	struct certificates *c = arg;
-	bool has_changed = false;
+	bool must_read = false, has_changed = false;
 	size_t i;
 
 	c->moving_n = 0;
@@ -265,8 +264,17 @@ on_settled(void *arg)
 		p->seen = now;
 		if (p->is_moving)
 			c->moving_n++;
-		else if (!is_same(&now, &p->tried))
-			has_changed |= reload(c, p);
+		else if (!is_same(&now, &p->tried)) {
+			p->must_read = must_read = true;
+			begin_entry(c, p);
+		}
+	}
+	if (must_read)
+		audit_settle(audit_of(c)); /* what follows reads files, too */
+	for (i = 0; must_read && i < c->n; i++) {
+		if (c->pairs[i].must_read)
+			has_changed |= reload(c, &c->pairs[i]);
+		c->pairs[i].must_read = false;
 	}
 	if (c->moving_n > 0)
 		loop_timer_set(&c->settle_timer, SETTLE);

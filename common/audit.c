@@ -79,8 +79,9 @@ struct audit {
 	char *next_path;	/* NULL: it stays; … */
 	struct append_file next;
 	size_t before_next; /* … so many records of `put` still go to the file before */
-	bool must_reopen, is_stopping, is_ended, is_stuck;
-	bool is_outage;	      /* the log says that records cannot be written, or are lost */
+	bool must_reopen, is_stopping, is_ended;
+	bool is_stuck;	/* the last write failed, or audit_settle() has waited for it in vain */
+	bool is_outage; /* the log says that records cannot be written, or are lost */
 	uint64_t lost_before; /* the outage */
 
 	/* atomics */
@@ -609,6 +610,8 @@ audit_settle(struct audit *a)
 	pthread_mutex_lock(&a->lock);
 	while (a->waiting > 0 && !a->is_stuck && rc == 0)
 		rc = pthread_cond_timedwait(&a->settled, &a->lock, &ts);
+	if (rc == ETIMEDOUT) /* one wait for each outage, not for each change */
+		a->is_stuck = true;
 	pthread_mutex_unlock(&a->lock);
 }
 

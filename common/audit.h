@@ -57,8 +57,8 @@ void audit_outcome(struct audit *, struct audit_entry *, enum audit_result, cons
 		   struct audit_value now);
 /* Both at once, for what others have done. */
 void audit_note(struct audit *, const struct audit_change *);
-/* Wait until what was put is in the file (not: on the disk), but 100 ms at most: for changes that
- * wait for the disk anyway. */
+/* Wait until what was put is in the file (not: on the disk), but 100 ms at most, and not again
+ * until the disk has taken a record: for changes that wait for the disk anyway. */
 void audit_settle(struct audit *);
 
 /* Another process that writes to the file has ended: look for what it has left. */
