@@ -42,6 +42,8 @@ append_file_open(struct append_file *f, struct err *e)
 		close(fd);
 		return -1;
 	}
+	if (f->fd >= 0 && f->leave != NULL)
+		f->leave(f->arg);
 	append_file_close(f);
 	f->fd = fd;
 	f->is_regular = fd >= 0 && S_ISREG(st.st_mode);

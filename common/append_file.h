@@ -20,6 +20,10 @@ struct append_file {
 	bool is_rotation_failing; /* … and the log of the program has it */
 	int64_t look_from_ns;	  /* no look at the name of the file before that time */
 	bool is_reopen_failing;	  /* and the log of the program has it */
+	/* Another file is about to take the place of the one that is open; NULL: the owner does
+	 * not care. */
+	void (*leave)(void *arg);
+	void *arg;
 };
 
 /* max_bytes: 0: no bound.  Opens nothing yet. */

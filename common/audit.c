@@ -180,8 +180,31 @@ sync_folder(const char *path)
 }
 
 static void
+sync_file(struct audit *a)
+{
+	a->is_unsynced = false;
+	a->synced_ns = clk_now();
+	/* A pipe and the like cannot be synced. */
+	if (a->file.fd >= 0 && fdatasync(a->file.fd) < 0 && errno != EINVAL && errno != EROFS)
+		note_failure(a, errno);
+}
+
+/* What the file has taken must be on the disk before another file takes its place: no sync reaches
+ * it later. */
+static void
+leave_file(void *arg)
+{
+	struct audit *a = arg;
+
+	if (a->is_unsynced)
+		sync_file(a);
+}
+
+static void
 note_open(struct audit *a)
 {
+	a->file.leave = leave_file;
+	a->file.arg = a;
 	a->is_cut = ends_within_line(&a->file);
 	sync_folder(a->file_path);
 }
@@ -324,16 +347,6 @@ write_some(struct audit *a, size_t most)
 	return done == b.n;
 }
 
-static void
-sync_file(struct audit *a)
-{
-	a->is_unsynced = false;
-	a->synced_ns = clk_now();
-	/* A pipe and the like cannot be synced. */
-	if (a->file.fd >= 0 && fdatasync(a->file.fd) < 0 && errno != EINVAL && errno != EROFS)
-		note_failure(a, errno);
-}
-
 /* --- the thread: what it is asked for --- */
 
 /* The first `before` records belong to the file that is open. */
@@ -345,8 +358,7 @@ change_file(struct audit *a, char *path, struct append_file *next, size_t before
 	while (a->taken.n > after && write_some(a, a->taken.n - after))
 		;
 	a->is_failing = false; /* the next file may take what this one did not */
-	if (a->is_unsynced)
-		sync_file(a);
+	leave_file(a);
 	append_file_close(&a->file);
 	free(a->file_path);
 	a->file_path = path;

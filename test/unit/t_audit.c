@@ -16,6 +16,36 @@
 
 static _Atomic bool no_cancel;
 
+/* The last sync of each of the first files. */
+static struct sync {
+	_Atomic ino_t ino;
+	_Atomic off_t size;
+} syncs[16];
+static _Atomic bool is_sync_broken;
+
+/* In place of that of the C library. */
+int
+fdatasync(int fd)
+{
+	struct stat st;
+	size_t i;
+
+	if (is_sync_broken) {
+		errno = EIO;
+		return -1;
+	}
+	if (fstat(fd, &st) < 0)
+		return -1;
+	for (i = 0; i < ARRAY_LEN(syncs); i++) {
+		if (syncs[i].ino != 0 && syncs[i].ino != st.st_ino)
+			continue;
+		syncs[i].ino = st.st_ino;
+		syncs[i].size = st.st_size;
+		break;
+	}
+	return 0;
+}
+
 struct world {
 	struct loop *loop;
 	char *folder, *path, *old;
@@ -333,6 +363,45 @@ a_full_file_is_renamed(void **state)
 }
 
 static void
+expect_synced(const char *path)
+{
+	struct stat st;
+	size_t i;
+
+	assert_int_equal(stat(path, &st), 0);
+	for (i = 0; i < ARRAY_LEN(syncs) && syncs[i].ino != st.st_ino; i++)
+		;
+	assert_true(i < ARRAY_LEN(syncs));
+	assert_int_equal(syncs[i].size, st.st_size);
+}
+
+static void
+a_file_is_synced_before_it_is_left(void **state)
+{
+	struct world *w = *state;
+	int i;
+
+	for (i = 0; i < (int)ARRAY_LEN(syncs); i++)
+		syncs[i].ino = 0;
+	open_audit(w, w->path, 0);
+	for (i = 1; i <= 10; i++) {
+		make(w, 1);
+		await_written(w, 2 * (uint64_t)i);
+	}
+	assert_int_equal(rename(w->path, w->old), 0);
+	audit_reopen(w->audit);
+	audit_close(&w->audit);
+	expect_synced(w->old);
+	open_audit(w, w->path, 1);
+	make(w, 1);
+	await_written(w, 2);
+	make(w, 1); /* the file before is renamed */
+	audit_close(&w->audit);
+	expect_synced(w->old);
+	expect_synced(w->path);
+}
+
+static void
 a_torn_line_ends_before_the_next(void **state)
 {
 	struct world *w = *state;
@@ -617,6 +686,8 @@ main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(it_goes_off_and_on_and_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_file_is_renamed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_is_synced_before_it_is_left, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(a_torn_line_ends_before_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_full_disk_has_cut_is_written_again, setup,
 						teardown),
