@@ -65,9 +65,10 @@ struct audit {
 	struct list taken; /* struct pending_record: to be written, or written in part */
 	bool is_cut;	   /* the last line in the file has no end */
 	bool is_failing;
-	bool is_unsynced;
-	int64_t synced_ns;
-	uint64_t told; /* lost records that the file tells of */
+	bool is_unsynced, is_sync_failing;
+	uint64_t unsynced; /* records in the file that are neither synced nor counted as lost */
+	int64_t synced_ns; /* the last attempt */
+	uint64_t told;	   /* lost records that the file tells of */
 
 	/* shared: mutex lock */
 	pthread_mutex_t lock;
@@ -179,14 +180,39 @@ sync_folder(const char *path)
 	free(folder);
 }
 
+/* The kernel may have dropped what it could not bring to the disk, and the next sync succeeds then
+ * nevertheless: these records count as lost. */
+static void
+note_sync_failure(struct audit *a, int code)
+{
+	atomic_fetch_add(&a->lost, a->unsynced);
+	a->unsynced = 0;
+	if (!a->is_sync_failing)
+		log_warn(NULL, "cannot sync the audit: its last records may be lost",
+			 "file=%s retry_s=%lld err=%s", a->file_path, (long long)(RETRY / CLK_S),
+			 strerror(code));
+	a->is_sync_failing = true;
+}
+
 static void
 sync_file(struct audit *a)
 {
-	a->is_unsynced = false;
 	a->synced_ns = clk_now();
 	/* A pipe and the like cannot be synced. */
-	if (a->file.fd >= 0 && fdatasync(a->file.fd) < 0 && errno != EINVAL && errno != EROFS)
-		note_failure(a, errno);
+	if (a->file.fd >= 0 && fdatasync(a->file.fd) < 0 && errno != EINVAL && errno != EROFS) {
+		note_sync_failure(a, errno);
+		return;
+	}
+	if (a->is_sync_failing)
+		log_info(NULL, "the audit is synced again", "file=%s", a->file_path);
+	a->is_unsynced = a->is_sync_failing = false;
+	a->unsynced = 0;
+}
+
+static int64_t
+next_sync(const struct audit *a)
+{
+	return a->synced_ns + (a->is_sync_failing ? RETRY : SYNC_EVERY);
 }
 
 /* What the file has taken must be on the disk before another file takes its place: no sync reaches
@@ -198,6 +224,7 @@ leave_file(void *arg)
 
 	if (a->is_unsynced)
 		sync_file(a);
+	a->is_unsynced = false;
 }
 
 static void
@@ -340,6 +367,7 @@ write_some(struct audit *a, size_t most)
 	if (taken > 0 && (size_t)taken >= b.lost_end)
 		a->told = b.lost;
 	drop_written(a, done);
+	a->unsynced += done;
 	if (done > 0)
 		note_success(a, done);
 	if (done < b.n)
@@ -405,7 +433,7 @@ wait_locked(struct audit *a)
 	if (a->is_failing)
 		until = clk_now() + RETRY;
 	else if (a->is_unsynced)
-		until = a->synced_ns + SYNC_EVERY;
+		until = next_sync(a);
 	while (!is_asked_locked(a) && clk_now() < until &&
 	       (a->is_failing || (a->taken.n == 0 && a->put.n == 0)))
 		wait_until_locked(a, until);
@@ -459,7 +487,7 @@ run(void *arg)
 	while (obey(a)) {
 		while (a->taken.n > 0 && write_some(a, SIZE_MAX))
 			;
-		if (a->is_unsynced && clk_now() - a->synced_ns >= SYNC_EVERY)
+		if (a->is_unsynced && clk_now() >= next_sync(a))
 			sync_file(a);
 	}
 	while (a->taken.n > 0 && write_some(a, SIZE_MAX))

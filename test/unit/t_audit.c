@@ -402,6 +402,39 @@ a_file_is_synced_before_it_is_left(void **state)
 }
 
 static void
+break_the_sync(void *arg)
+{
+	struct world *w = arg;
+	struct audit_counts counts;
+
+	is_sync_broken = true;
+	open_audit(w, w->path, 0);
+	make(w, 1);
+	do {
+		audit_count(w->audit, &counts);
+		usleep(100);
+	} while (counts.lost < 1);
+	make(w, 1);
+	await_written(w, 4);
+	is_sync_broken = false;
+	audit_close(&w->audit);
+}
+
+static void
+a_sync_that_fails_is_tried_again_and_its_records_are_lost(void **state)
+{
+	struct world *w = *state;
+	char *log = unit_stderr_of(break_the_sync, w);
+
+	assert_int_equal(count(log, "cannot sync the audit"), 1);
+	assert_int_equal(count(log, "the audit is synced again"), 1);
+	assert_int_equal(count(log, "cannot write the audit"), 0);
+	free(log);
+	assert_true(count_in(w->path, "\"event\":\"lost\"") >= 1);
+	assert_int_equal(count_in(w->path, "\"outcome\""), 2);
+}
+
+static void
 a_torn_line_ends_before_the_next(void **state)
 {
 	struct world *w = *state;
@@ -688,6 +721,8 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_full_file_is_renamed, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_synced_before_it_is_left, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(
+			a_sync_that_fails_is_tried_again_and_its_records_are_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_torn_line_ends_before_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_full_disk_has_cut_is_written_again, setup,
 						teardown),
