@@ -24,7 +24,8 @@
 #define SLICE CLK_MS		 /* a pass takes so long at a time … */
 #define SLICE_EVERY (3 * CLK_MS) /* … with so much between, for other work */
 #define PASS_EVERY (CLK_S / 2)	 /* from the begin of a pass to that of the next, at least */
-#define PASS_PART 50		 /* … and so many times as long as the last one has taken */
+#define PASS_PART 50		 /* … and a pause of so many times the CPU time that it has used … */
+#define PAUSE_MAX (30 * CLK_S)	 /* … but no longer than this: what is shown must not be too old */
 #define BEAT_EVERY (5 * CLK_S)	 /* while nothing changes */
 #define CLOCK_STEP CLK_S	 /* of the wall clock, which changes all times that are shown */
 #define DECISIONS 100		 /* the last ones over all revisions */
@@ -54,6 +55,7 @@ struct status_feed {
 	struct feed *feed;
 	struct watchers *watchers;
 	struct loop_timer timer; /* set while there are watchers */
+	struct loop_timer beat;	 /* the same; apart from `timer`, whose pauses may be longer */
 	int64_t beat_ns;	 /* clk_now() when something was sent to all of them */
 	int64_t wall_offset_ns;	 /* clk_wall() - clk_now(), kept while it is about right */
 
@@ -538,15 +540,25 @@ put_next(struct status_feed *sf, const struct facts *f)
 static void
 send_changes(struct status_feed *sf, uint64_t before)
 {
+	if (feed_serial(sf->feed) == before)
+		return;
+	watchers_send(sf->watchers);
+	sf->beat_ns = clk_now();
+}
+
+static void
+on_beat(void *arg)
+{
+	struct status_feed *sf = arg;
 	int64_t now = clk_now();
 
-	if (feed_serial(sf->feed) != before) {
-		watchers_send(sf->watchers);
-		sf->beat_ns = now;
-	} else if (now - sf->beat_ns >= BEAT_EVERY) {
+	if (watchers_n(sf->watchers) == 0)
+		return;
+	if (now - sf->beat_ns >= BEAT_EVERY) {
 		watchers_beat(sf->watchers);
 		sf->beat_ns = now;
 	}
+	loop_timer_set(&sf->beat, sf->beat_ns + BEAT_EVERY - now);
 }
 
 /* Nobody watches any more. */
@@ -556,6 +568,13 @@ rest(struct status_feed *sf)
 	sf->is_passing = false;
 	feed_clear(sf->feed);
 	forget_decisions(sf);
+}
+
+/* From the end of a pass to the begin of the next. */
+static int64_t
+pause_of(const struct status_feed *sf)
+{
+	return MAX(PASS_EVERY - (clk_now() - sf->begun_ns), MIN(PASS_PART * sf->used_ns, PAUSE_MAX));
 }
 
 /* Services that change within a pass would be skipped, or seem gone: the pass begins anew. */
@@ -579,9 +598,7 @@ on_timer(void *arg)
 	send_changes(sf, before);
 	sf->used_ns += clk_cpu() - cpu;
 	sf->is_passing = !is_over;
-	loop_timer_set(&sf->timer, is_over ? MAX(PASS_EVERY - (clk_now() - sf->begun_ns),
-						 PASS_PART * sf->used_ns)
-					   : SLICE_EVERY);
+	loop_timer_set(&sf->timer, is_over ? pause_of(sf) : SLICE_EVERY);
 }
 
 /* --- the endpoint --- */
@@ -617,6 +634,8 @@ on_events(struct admin_request *req, void *arg)
 	if (watchers_add(sf->watchers, req, hello)) {
 		if (!loop_timer_pending(&sf->timer))
 			loop_timer_set(&sf->timer, 0);
+		if (!loop_timer_pending(&sf->beat))
+			loop_timer_set(&sf->beat, BEAT_EVERY);
 	} else {
 		req->status = 503;
 		req->add_field(req, "Retry-After", "10");
@@ -666,6 +685,7 @@ status_feed_new(struct loop *loop, struct facts (*facts)(void *arg), void *arg)
 	hmap_init(&sf->noted);
 	strbuf_init(&sf->text, 0);
 	loop_timer_init(&sf->timer, loop, on_timer, sf);
+	loop_timer_init(&sf->beat, loop, on_beat, sf);
 	return sf;
 }
 
@@ -679,6 +699,7 @@ status_feed_free(struct status_feed **sfp)
 	if (sf == NULL)
 		return;
 	loop_timer_fini(&sf->timer);
+	loop_timer_fini(&sf->beat);
 	forget_decisions(sf);
 	hmap_fini(&sf->noted);
 	for (i = 0; i < COLD_STARTS; i++)
