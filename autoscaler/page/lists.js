@@ -240,7 +240,7 @@ function paintProcess() {
 
 // --- usage
 
-let usagePrice = 0, usageAsked = 0;
+let usagePrice = 0, usageAsked = 0, usageTimer = 0;
 
 function usageRow(u) {
   const saved = u.always_one_s > 0 ? 1 - u.instance_s / u.always_one_s : 0;
@@ -263,6 +263,7 @@ const savedText = (u) => (u.one <= 0 ? "–" : Math.round(100 * u.saved) + "%" +
 const money = (x) => (Math.abs(x) < 100 ? x.toFixed(2) : count(x));
 
 async function askUsage() {
+  clearTimeout(usageTimer);
   try {
     const answer = await fetch("usage?by=service&format=json");
     if (!answer.ok) throw new Error((await answer.text()).trim());
@@ -273,7 +274,8 @@ async function askUsage() {
   } catch (e) {
     setText($("usage-note"), "Usage cannot be shown: " + e.message);
   }
-  setTimeout(askUsage, usageAsked++ ? USAGE_EVERY_MS : USAGE_EVERY_MS / 6);
+  clearTimeout(usageTimer); // another one may have been under way
+  if (!isAway) usageTimer = setTimeout(askUsage, usageAsked++ ? USAGE_EVERY_MS : USAGE_EVERY_MS / 6);
 }
 
 function paintUsage(list) {

@@ -4,10 +4,12 @@
 
 const LOST_MS = 15000;      // without an event for so long, the connection is taken for dead
 const SAY_EVERY_MS = 5000;  // to screen readers
+const AWAY_MS = 30000;      // hidden for so long, the page gives its connection back
 
 // --- the connection
 
 let source = null, heardAt = 0, helloAt = 0, retryMs = 1000, isLive = false;
+let isAway = false, awayTimer = 0;
 
 function setLink(state, text) {
   setData($("link"), "state", state);
@@ -35,7 +37,7 @@ function lost(why) {
 }
 
 function connect() {
-  if (source) return;
+  if (source || isAway) return;
   const s = source = new EventSource("events");
   heardAt = Date.now();
   s.addEventListener("hello", (e) => {
@@ -58,6 +60,32 @@ function connect() {
     heard();
   });
   s.onerror = () => { if (source === s) lost("not connected"); };
+}
+
+/* A browser has six connections to a host, and the server 32 streams: hidden pages must not hold them. */
+function leave() {
+  isAway = true;
+  isLive = false;
+  if (source) source.close();
+  source = null;
+  clearTimeout(usageTimer);
+  setLink("wait", "paused");
+}
+
+function onVisibility() {
+  clearTimeout(awayTimer);
+  if (document.hidden) {
+    awayTimer = setTimeout(leave, AWAY_MS);
+    return;
+  }
+  if (isAway) {
+    isAway = false;
+    setLink("wait", "connecting");
+    connect();
+    askUsage();
+  }
+  for (const k of Object.keys(dirty)) dirty[k] = true;
+  schedule();
 }
 
 // --- screen readers hear of what matters, and not of each number
@@ -168,8 +196,9 @@ $("search").addEventListener("input", () => { search(); sayCount(); });
 $("more").addEventListener("click", () => { limit += SHOWN; dirty.revision = true; schedule(true); });
 window.addEventListener("hashchange", readHash);
 document.addEventListener("keydown", onKey);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) { for (const k of Object.keys(dirty)) dirty[k] = true; schedule(); } });
+document.addEventListener("visibilitychange", onVisibility);
 setInterval(tick, 1000);
 readHash();
 connect();
 askUsage();
+if (document.hidden) onVisibility();

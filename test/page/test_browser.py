@@ -1,5 +1,5 @@
 """The status page in headless Chromium, clicked through in each state: asleep, a cold start, a burst, a
-start that fails, a rollout, a thousand revisions, a connection that is lost.  SCREENS=FOLDER in the
+start that fails, a rollout, a thousand revisions, a connection that is lost, a hidden page.  SCREENS=FOLDER in the
 environment keeps pictures of each state, at 1440 and 390 pixels, light and dark."""
 import contextlib
 import os
@@ -11,7 +11,7 @@ import pytest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "system")]
 from browser import CHROMIUM, Browser  # noqa: E402
-from helpers import HELLO, WAIT_S, cpu_s, stat_fields  # noqa: E402
+from helpers import HELLO, WAIT_S, cpu_s, stat_fields, wait_until  # noqa: E402
 from stack import Gate, running  # noqa: E402
 from test_ctl import ctl  # noqa: E402
 
@@ -288,6 +288,32 @@ def test_a_connection_that_is_lost(browser, tmp_path):
         s.start_autoscaler()
         b.until("document.querySelector('#link').dataset.state === 'live'")
         b.until("(%s) && !(%s)" % (ROW % "store/v1", ROW % "shop/v1"))
+
+
+def hide(b, is_hidden):
+    b.run("Object.defineProperty(document, 'hidden', {configurable: true, get: () => %s})"
+          % ("true" if is_hidden else "false"))
+    b.run("document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_hidden_page_gives_its_connection_back(browser, tmp_path):
+    gate = Gate(tmp_path)
+    with running(tmp_path, services(gate)) as s:
+        def watchers():
+            return s.metrics(s.scaler_admin)["autoscaler_status_page_watchers"]
+
+        b = browser
+        open_page(b, s)
+        b.until("document.querySelector('#link').dataset.state === 'live'")
+        hide(b, True)
+        assert b.run("isAway") is False
+        b.run("leave()")  # as AWAY_MS later
+        wait_until(lambda: watchers() == 0, what="the stream to end")
+        b.run("connect()")  # as a retry that was under way
+        assert b.run("source === null")
+        hide(b, False)
+        b.until("document.querySelector('#link').dataset.state === 'live'")
+        wait_until(lambda: watchers() == 1, what="the stream to come back")
 
 
 def test_assistive_technology(browser, tmp_path):
