@@ -124,7 +124,7 @@ function attentionList() {
       list.push({ key: "r" + s.name, rank: 1, kind: "held", revision: s.name + "/" + s.rollout.to,
                   text: "the rollout went back at " + s.rollout.percent + "%: " + s.rollout.reason,
                   at: s.rollout.ended * 1000 });
-  return list.sort((a, b) => a.rank - b.rank || a.key.localeCompare(b.key));
+  return list.sort((a, b) => a.rank - b.rank || inOrder(a.key, b.key));
 }
 
 function paintAttention() {
@@ -287,7 +287,7 @@ function paintUsage(list) {
   }
   all.saved = all.one > 0 ? 1 - all.hours / all.one : 0;
   setText($("total-saved"), savedText(all));
-  list.sort((a, b) => b.hours - a.hours || b.requests - a.requests || a.name.localeCompare(b.name));
+  list.sort((a, b) => b.hours - a.hours || b.requests - a.requests || inOrder(a.name, b.name));
   const rowsOf = (u, cls) => {
     const tr = make("tr", cls);
     USAGE_COLUMNS.forEach(([, c, text], i) => {

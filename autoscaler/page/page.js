@@ -105,20 +105,28 @@ function say(text) {
   }, Math.max(100, saidAt + SAY_EVERY_MS - Date.now()));
 }
 
-// --- painting: at most once a frame, and not while nobody looks
+// --- painting: a few times a second, at once if a user has asked for it, not while the page is hidden
 
-let isScheduled = false, isUrgent = false;
+const PAINT_EVERY_MS = 250;
+let isScheduled = false, isUrgent = false, paintedAt = -PAINT_EVERY_MS, paintTimer = 0;
 
 /* urgent: somebody has asked for it. */
 function schedule(urgent) {
   isUrgent = isUrgent || !!urgent;
   if (isScheduled || (document.hidden && !urgent)) return;
+  clearTimeout(paintTimer);
+  const wait = isUrgent ? 0 : paintedAt + PAINT_EVERY_MS - performance.now();
+  if (wait > 0) {
+    paintTimer = setTimeout(schedule, wait);
+    return;
+  }
   isScheduled = true;
   requestAnimationFrame(paint);
 }
 
 function paint() {
   isScheduled = false;
+  paintedAt = performance.now();
   const d = { ...dirty };
   for (const k of Object.keys(dirty)) dirty[k] = false;
   if (d.revision || d.service) {

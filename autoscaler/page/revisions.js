@@ -97,11 +97,11 @@ function fillWhy(e, r) {
   if (e.title !== e.textContent) e.title = e.textContent;
 }
 
-function isFiltered(r) {
-  if (filter === "all") return true;
-  if (filter === "busy") return loadOf(r) > 0;
-  if (filter === "held") return !!(r.held_back || r.held_by);
-  return r.state === filter;
+function isFiltered(r, by = filter) {
+  if (by === "all") return true;
+  if (by === "busy") return loadOf(r) > 0;
+  if (by === "held") return !!(r.held_back || r.held_by);
+  return r.state === by;
 }
 
 function matches(r) {
@@ -260,13 +260,10 @@ function sayCount() {
 }
 
 function paintFilters() {
-  const saved = filter, n = {};
-  for (const [id] of FILTERS) {
-    filter = id;
-    n[id] = 0;
-    for (const r of items.revision.values()) n[id] += isFiltered(r) ? 1 : 0;
-  }
-  filter = saved;
+  const n = {};
+  for (const [id] of FILTERS) n[id] = 0;
+  for (const r of items.revision.values())
+    for (const [id] of FILTERS) n[id] += isFiltered(r, id) ? 1 : 0;
   for (const [id] of FILTERS) {
     const b = $("filter-" + id);
     setText(b._count, " " + count(n[id]));
