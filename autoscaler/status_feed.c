@@ -62,7 +62,7 @@ struct status_feed {
 	/* the pass */
 	bool is_passing;
 	int64_t begun_ns, used_ns;
-	int64_t generation; /* of the services */
+	int64_t generation; /* of the services, when it began */
 	enum phase phase;
 	size_t at;
 	struct strbuf text; /* of one item */
@@ -533,7 +533,10 @@ put_next(struct status_feed *sf, const struct facts *f)
 	put_process(sf, f);
 	put_decisions(sf);
 	put_cold_starts(sf);
-	feed_end(sf->feed);
+	/* Services that have changed within the pass may have been skipped: they are not gone.  The
+	 * next pass puts them.  To begin anew at each change could go on for ever. */
+	if (f->generation == sf->generation)
+		feed_end(sf->feed);
 	return true;
 }
 
@@ -577,7 +580,6 @@ pause_of(const struct status_feed *sf)
 	return MAX(PASS_EVERY - (clk_now() - sf->begun_ns), MIN(PASS_PART * sf->used_ns, PAUSE_MAX));
 }
 
-/* Services that change within a pass would be skipped, or seem gone: the pass begins anew. */
 static void
 on_timer(void *arg)
 {
@@ -591,7 +593,7 @@ on_timer(void *arg)
 		rest(sf);
 		return;
 	}
-	if (!sf->is_passing || f.generation != sf->generation)
+	if (!sf->is_passing)
 		begin_pass(sf, &f);
 	while (!is_over && clk_now() - begin < SLICE)
 		is_over = put_next(sf, &f);

@@ -32,7 +32,7 @@ void feed_free(struct feed **);
 void feed_clear(struct feed *);
 
 /* A pass: feed_put() is called for each item that there is.  Items that it is not called for until
- * feed_end() are gone.  A pass may be begun anew. */
+ * feed_end() are gone.  Without feed_end() before the next feed_begin() none of them is. */
 void feed_begin(struct feed *);
 void feed_put(struct feed *, const char *name, const char *text, size_t n);
 void feed_end(struct feed *);
