@@ -32,7 +32,7 @@
 #define COLD_STARTS 100
 #define ROUGHLY 3 /* digits of an average */
 
-enum phase { SERVICES, LEAVING, REST };
+enum phase { SERVICES, LEAVING, PROCESS, LAST_DECISIONS, LAST_COLD_STARTS, GONE };
 
 struct decision_line {
 	char *revision;
@@ -64,7 +64,7 @@ struct status_feed {
 	int64_t begun_ns, used_ns;
 	int64_t generation; /* of the services, when it began */
 	enum phase phase;
-	size_t at;
+	size_t at, revision_at; /* the service, and the revision of it, that is put next */
 	struct strbuf text; /* of one item */
 
 	struct hmap noted; /* revision → how many of its decisions were looked at, as a pointer */
@@ -413,7 +413,6 @@ put_service(struct status_feed *sf, const struct facts *f, const struct service_
 					      [SERVICES_FOUND] = "annotations"};
 	const struct stored_service *stored = stored_of(f, service);
 	struct jput j;
-	size_t i;
 
 	begin_item(sf, &j, "service", service->name);
 	put_list(&j, "hosts", &service->hosts);
@@ -428,11 +427,6 @@ put_service(struct status_feed *sf, const struct facts *f, const struct service_
 		jput_object_end(&j);
 	}
 	end_item(sf, &j, "service", service->name);
-	for (i = 0; i < service->revisions_n; i++) {
-		const struct revision_conf *conf = &service->revisions[i];
-
-		put_revision(sf, service, conf, reconcile_find(f->reconcile, conf->full_name));
-	}
 }
 
 /* --- the process --- */
@@ -490,19 +484,33 @@ begin_pass(struct status_feed *sf, const struct facts *f)
 	sf->used_ns = 0;
 	sf->generation = f->generation;
 	sf->phase = SERVICES;
-	sf->at = 0;
+	sf->at = sf->revision_at = 0;
 	feed_begin(sf->feed);
 }
 
+/* One revision, so that a service of many does not exceed the slice. */
 static void
-put_next_service(struct status_feed *sf, const struct facts *f)
+put_next_of_service(struct status_feed *sf, const struct facts *f)
 {
-	if (sf->at < services_n(f->services)) {
-		put_service(sf, f, services_at(f->services, sf->at++));
+	const struct service_conf *service;
+	const struct revision_conf *conf;
+
+	if (sf->at >= services_n(f->services)) {
+		sf->phase = LEAVING;
+		sf->at = 0;
 		return;
 	}
-	sf->phase = LEAVING;
-	sf->at = 0;
+	service = services_at(f->services, sf->at);
+	if (sf->revision_at == 0)
+		put_service(sf, f, service);
+	if (sf->revision_at < service->revisions_n) {
+		conf = &service->revisions[sf->revision_at++];
+		put_revision(sf, service, conf, reconcile_find(f->reconcile, conf->full_name));
+	}
+	if (sf->revision_at < service->revisions_n)
+		return;
+	sf->at++;
+	sf->revision_at = 0;
 }
 
 static void
@@ -511,7 +519,7 @@ put_next_leaving(struct status_feed *sf, const struct facts *f)
 	const struct scaled_revision *rev = reconcile_next(f->reconcile, &sf->at);
 
 	if (rev == NULL)
-		sf->phase = REST;
+		sf->phase = PROCESS;
 	else if (rev->is_leaving)
 		put_revision(sf, NULL, NULL, rev);
 }
@@ -522,17 +530,26 @@ put_next(struct status_feed *sf, const struct facts *f)
 {
 	switch (sf->phase) {
 	case SERVICES:
-		put_next_service(sf, f);
+		put_next_of_service(sf, f);
 		return false;
 	case LEAVING:
 		put_next_leaving(sf, f);
 		return false;
-	case REST:
+	case PROCESS:
+		put_process(sf, f);
+		sf->phase = LAST_DECISIONS;
+		return false;
+	case LAST_DECISIONS:
+		put_decisions(sf);
+		sf->phase = LAST_COLD_STARTS;
+		return false;
+	case LAST_COLD_STARTS:
+		put_cold_starts(sf);
+		sf->phase = GONE;
+		return false;
+	case GONE:
 		break;
 	}
-	put_process(sf, f);
-	put_decisions(sf);
-	put_cold_starts(sf);
 	/* Services that have changed within the pass may have been skipped: they are not gone.  The
 	 * next pass puts them.  To begin anew at each change could go on for ever. */
 	if (f->generation == sf->generation)
