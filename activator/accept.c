@@ -206,7 +206,7 @@ on_header_late(struct timeq_entry *e, int64_t now)
 {
 	struct proxied *p = container_of(e, struct proxied, timer);
 
-	p->w->now = now;
+	worker_limit_fired(p->w, now);
 	if (now < p->until_ns)
 		timeq_set(&p->w->timeq, e, p->until_ns);
 	else

@@ -245,7 +245,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct h2_call *hc = container_of(e, struct h2_call, timer);
 	struct upstream *u = hc->call.upstream;
 
-	u->w->now = now;
+	worker_limit_fired(u->w, now);
 	if (hc->call.xfer != NULL) {
 		/* It has waited for SETTINGS. */
 		if (hc->call.xfer->state == XFER_CONNECTING &&

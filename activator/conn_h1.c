@@ -472,7 +472,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct conn *c = container_of(e, struct conn, timer);
 	enum outcome out = OUT_OK;
 
-	c->w->now = now;
+	worker_limit_fired(c->w, now);
 	if (io_flush_deferred(&c->io) < 0) {
 		client_gone(c);
 		return;

@@ -494,7 +494,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct conn *c = container_of(e, struct conn, timer);
 	struct conn_h2 *h2 = c->h2;
 
-	c->w->now = now;
+	worker_limit_fired(c->w, now);
 	if (now < limit(c) || io_is_queued(&c->io)) {
 		arm(c);
 		return;

@@ -582,7 +582,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 	struct conn_h2 *h2 = st->h2;
 	enum outcome out = OUT_OK;
 
-	h2->c->w->now = now;
+	worker_limit_fired(h2->c->w, now);
 	if (now < stream_limit(st, &out) || io_is_queued(&h2->c->io)) {
 		arm_stream(st);
 		return;

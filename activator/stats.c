@@ -146,14 +146,15 @@ stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, in
 	double period_s = (double)MAX(period_ns, 1) / CLK_S;
 	struct msg_stat stat = {
 		.name = rev->name,
-		.concurrency = sum->load_s / period_s,
-		.waiting = sum->waiting_s / period_s,
+		.concurrency = MAX(sum->load_s, 0) / period_s,
+		.waiting = MAX(sum->waiting_s, 0) / period_s,
 		.peak = sum->peak,
 		.requests = sum->requests,
 		.parked = sum->parked,
 		.in_flight = sum->in_flight,
-		.latency_ms = sum->completed > 0 ? sum->latency_s * 1e3 / (double)sum->completed
-						 : 0,
+		.latency_ms = sum->completed > 0
+				      ? MAX(sum->latency_s, 0) * 1e3 / (double)sum->completed
+				      : 0,
 		.completed = sum->completed,
 	};
 

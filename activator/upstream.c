@@ -371,7 +371,7 @@ on_timer(struct timeq_entry *e, int64_t now)
 {
 	struct upstream *u = container_of(e, struct upstream, timer);
 
-	u->w->now = now;
+	worker_limit_fired(u->w, now);
 	if (u->state == UPSTREAM_CARRYING)
 		return; /* it was set while the connection was idle */
 	if (now < u->until_ns)

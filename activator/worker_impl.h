@@ -112,6 +112,14 @@ worker_set_conf(struct worker *w, struct worker_conf *conf)
 	w->conf = &conf->settings->activator;
 }
 
+/* A time limit is judged.  The timer fired at fired_ns, which is before events of this round that
+ * were dealt with already: w->now does not go back. */
+static inline void
+worker_limit_fired(struct worker *w, int64_t fired_ns)
+{
+	w->now = MAX(w->now, fired_ns);
+}
+
 extern const struct tls_use worker_tls_use; /* of clients without HTTP/2 */
 const struct tls_use *worker_tls_use_of(const struct activator_conf *);
 

@@ -63,13 +63,13 @@ tally_end_of(uint32_t status)
 	return (uint8_t)MIN(status / 100, (uint32_t)TALLY_FAILED);
 }
 
-/* Count a request that took ns >= 0.  What ended for another reason has no duration. */
+/* Count a request that took ns, or 0 if ns < 0.  What ended for another reason has no duration. */
 static inline void
 tally_add(struct tally *t, enum tally_end end, int64_t ns)
 {
 	t->ends[end]++;
 	if (end != TALLY_OTHER && end != TALLY_1XX)
-		t->durations[tally_bucket(ns)]++;
+		t->durations[tally_bucket(MAX(ns, INT64_C(0)))]++;
 }
 
 /* Add `from` to `into`, or take it away; no count of it may be higher. */

@@ -210,6 +210,23 @@ an_answer_that_does_not_go_has_its_limit(void **state)
 	end(&t);
 }
 
+/* The timer fires before the last event of its round. */
+static void
+a_limit_does_not_turn_the_clock_back(void **state)
+{
+	struct world *t = make("activator { head_timeout = 1s }");
+
+	(void)state;
+	connect_client(t);
+	say(t->client, "GET");
+	rounds(t);
+	t->w->timeq.fired_ns = at_ns += 2 * CLK_S;
+	t->w->now = at_ns += CLK_S;
+	timeq_run(&t->w->timeq);
+	assert_int_equal(t->w->now, at_ns);
+	end(&t);
+}
+
 static const char post[] = "POST / HTTP/1.1\r\nHost: s\r\nContent-Length: 0\r\n\r\n";
 
 /* A round up to its deferred writes, which io_round_write() makes. */
@@ -852,6 +869,7 @@ main(void)
 		cmocka_unit_test(a_client_that_does_not_read_is_cut_off),
 		cmocka_unit_test(a_blocked_handshake_has_its_limit),
 		cmocka_unit_test(an_answer_that_does_not_go_has_its_limit),
+		cmocka_unit_test(a_limit_does_not_turn_the_clock_back),
 		cmocka_unit_test(a_head_that_does_not_go_is_sent_again),
 		cmocka_unit_test(a_head_that_does_not_go_on_a_new_connection_is_sent_again),
 		cmocka_unit_test(a_head_that_never_goes_is_refused),

@@ -51,6 +51,9 @@ counts_by_end(void **state)
 	t.ends[TALLY_1XX] = 0;
 	assert_int_equal(tally_answered(&t), 4);
 	assert_int_equal(tally_errors(&t), 2);
+	other = (struct tally){{0}, {0}};
+	tally_add(&other, TALLY_2XX, -CLK_MS);
+	assert_int_equal(other.durations[0], 1);
 	other = t;
 	assert_false(tally_is_below(&t, &other));
 	tally_join(&other, &t);
