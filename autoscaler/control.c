@@ -235,6 +235,15 @@ on_services(void *arg)
 }
 
 static void
+on_unconfigured(const char *const *revisions, size_t n, void *arg)
+{
+	struct autoscaler *a = arg;
+
+	if (!a->is_stopping)
+		services_unconfigured(a->services, revisions, n);
+}
+
+static void
 on_closed(struct driver **dp, struct autoscaler *a)
 {
 	*dp = NULL;
@@ -295,6 +304,7 @@ on_output_end(uint64_t token, void *arg)
 static const struct driver_ops platform_ops = {.on_view = on_view,
 					       .on_closed = on_platform_closed,
 					       .on_services = on_services,
+					       .on_unconfigured = on_unconfigured,
 					       .load = load,
 					       .heard_since = heard_since,
 					       .on_output = on_output,

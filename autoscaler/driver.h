@@ -71,6 +71,11 @@ struct driver_ops {
 	/* The services that the driver finds by itself (kubernetes: annotations) have changed:
 	 * call class->services(). */
 	void (*on_services)(void *arg);
+	/* May be NULL: the driver stops such instances at once.  The driver has taken over
+	 * instances of these revisions, which are not configured.  set_revisions() with them, as
+	 * ones that are leaving, follows from inside this call; instances of the others are stopped
+	 * after it. */
+	void (*on_unconfigured)(const char *const *revisions, size_t n, void *arg);
 	/* What would be lost with this instance now: its requests in flight at all activators,
 	 * by their last reports, and DRIVER_LEASE_LOAD more while it holds a busy lease.  The
 	 * driver asks at a scale-down; may be called from inside a call, and calls nothing. */

@@ -8,6 +8,7 @@
 #include "autoscaler/reconcile/learned.h"
 #include "autoscaler/versions/document.h"
 #include "autoscaler/versions/store.h"
+#include "common/conf.h"
 #include "common/hmap.h"
 #include "common/log.h"
 #include "common/settings.h"
@@ -29,6 +30,9 @@ struct services {
 	size_t previous_n;
 	struct stored_set stored;	   /* of the store */
 	struct stored_set stored_previous; /* likewise */
+	/* A service for each revision that was not configured when the driver took over its
+	 * instances, until they are gone. */
+	struct stored_set unconfigured;
 	struct catalog catalog;
 	bool is_complete;
 	int64_t generation;
@@ -191,6 +195,8 @@ join(struct services *s)
 	for (i = s->stored_previous.n; i > 0 && class->is_owner; i--)
 		catalog_keep_leaving(&s->catalog, s->stored_previous.v[i - 1], 1,
 				     s->parts.reconcile);
+	for (i = 0; i < s->unconfigured.n; i++)
+		catalog_keep_leaving(&s->catalog, s->unconfigured.v[i], 1, NULL);
 }
 
 static void
@@ -229,6 +235,57 @@ services_start(struct services *s, const struct services_parts *parts)
 void
 services_found(struct services *s)
 {
+	apply(s);
+}
+
+/* --- revisions that are not configured --- */
+
+/* A service with this revision alone, which can start nothing; NULL: the name has another form. */
+static struct service_conf *
+unconfigured_service(const struct services *s, const char *full_name)
+{
+	const char *slash = strrchr(full_name, '/');
+	struct settings_errors lines = {NULL, 0};
+	struct conf_errors errors = {.file = full_name};
+	struct service_conf *conf = NULL;
+	struct conf_section *root;
+	char *text;
+
+	if (slash == NULL)
+		return NULL;
+	text = xasprintf("service \"%.*s\" { hosts = {\"unconfigured\"}"
+			 " revision \"%s\" { command = {\"true\"} } }\n",
+			 (int)(slash - full_name), full_name, slash + 1);
+	root = document_parse(full_name, text, strlen(text), &lines);
+	if (root != NULL) {
+		conf = settings_load_service(s->current, conf_section_at(root, IN_SERVICE, 0),
+					     &errors);
+		conf_errors_move(&errors, &lines);
+	}
+	if (conf != NULL)
+		str_list_fini(&conf->revisions[0].launch.command);
+	else
+		log_error(NULL, "instances of a revision that is not configured are not drained",
+			  "revision=%s err=%s", full_name, lines.n == 0 ? "" : lines.lines[0]);
+	settings_errors_free(&lines);
+	conf_free(&root);
+	free(text);
+	return conf;
+}
+
+void
+services_unconfigured(struct services *s, const char *const *revisions, size_t n)
+{
+	struct stored_set *to = &s->unconfigured;
+	size_t i;
+
+	to->v = xrealloc(to->v, (to->n + n + 1) * sizeof(struct service_conf *));
+	for (i = 0; i < n; i++) {
+		struct service_conf *conf = unconfigured_service(s, revisions[i]);
+
+		if (conf != NULL)
+			to->v[to->n++] = conf;
+	}
 	apply(s);
 }
 
@@ -362,17 +419,19 @@ void
 services_tick(struct services *s)
 {
 	struct settings **old = s->previous;
-	struct stored_set old_stored = s->stored_previous;
+	struct stored_set old_stored = s->stored_previous, unconfigured = s->unconfigured;
 	size_t old_n = s->previous_n;
 
-	if ((old_n == 0 && old_stored.n == 0) || !reconcile_leaving_done(s->parts.reconcile))
+	if ((old_n == 0 && old_stored.n == 0 && unconfigured.n == 0) ||
+	    !reconcile_leaving_done(s->parts.reconcile))
 		return;
 	s->previous = NULL;
 	s->previous_n = 0;
-	s->stored_previous = (struct stored_set){.n = 0};
+	s->stored_previous = s->unconfigured = (struct stored_set){.n = 0};
 	apply(s);
 	drop_all(s, old, old_n);
 	stored_free(&old_stored);
+	stored_free(&unconfigured);
 }
 
 void
@@ -386,6 +445,7 @@ services_free(struct services **sp)
 	catalog_fini(&s->catalog);
 	drop_all(s, s->previous, s->previous_n);
 	stored_free(&s->stored_previous);
+	stored_free(&s->unconfigured);
 	stored_free(&s->stored);
 	if (s->current != s->first)
 		settings_free(&s->current);

@@ -43,6 +43,9 @@ const struct settings *services_settings(const struct services *);
 void services_start(struct services *, const struct services_parts *);
 /* The driver has found other services: apply the settings again. */
 void services_found(struct services *);
+/* The driver has taken over instances of these revisions (full names), which are not configured:
+ * apply the settings again, with these revisions as ones that are leaving. */
+void services_unconfigured(struct services *, const char *const *revisions, size_t n);
 /* The store has other services: apply the settings again, with them. */
 void services_stored(struct services *);
 /* Go over to new settings, which are taken over. */

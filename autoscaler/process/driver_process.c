@@ -317,7 +317,8 @@ process_open(struct loop *loop, const struct settings *s, const struct driver_op
 	return &d->driver;
 }
 
-/* Another command proves nothing and has failed at nothing yet. */
+/* Another command proves nothing and has failed at nothing yet.  Without a command (the revision
+ * was not configured when its instances were taken over) nothing is compared. */
 static void
 set_launch(struct fleet *f)
 {
@@ -325,6 +326,8 @@ set_launch(struct fleet *f)
 	char *before = f->launch;
 	uint32_t n;
 
+	if (l->command.n == 0)
+		return;
 	f->launch = command_digest(&l->command, &l->environment, l->directory, l->user);
 	if (before != NULL && strcmp(before, f->launch) != 0) {
 		crash_init(&f->crash);
@@ -368,7 +371,7 @@ process_set_revisions(struct driver *driver, const struct revision_conf *const *
 
 		for (i = 0; i < n && f->conf != v[i]; i++)
 			;
-		if (i == n) {
+		if (i == n && (f->conf != NULL || d->is_synced)) {
 			f->conf = NULL;
 			fleet_set_scale(f, 0, NULL, 0);
 		}

@@ -1,6 +1,7 @@
 /* process_events - the messages of the keeper: what they change in the fleets, and which
  * start, stop or failure follows. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "autoscaler/process/process_impl.h"
 #include "common/clk.h"
@@ -85,17 +86,41 @@ reconcile_all(struct process_driver *d)
 		process_reconcile(d, container_of(node, struct fleet, node));
 }
 
-/* The conf file no longer names this revision, and may have changed while no autoscaler ran.
- * Nothing else would set its scale, so stop its instances. */
+static bool
+is_unconfigured(const struct process_driver *d, const struct fleet *f)
+{
+	return d->has_revisions && f->conf == NULL && f->members.n > 0;
+}
+
+/* The conf file no longer names these revisions, and may have changed while no autoscaler ran.
+ * Activators may still send requests to their instances: so have them drained first. */
+static void
+report_unconfigured(struct process_driver *d)
+{
+	const char **v = xcalloc(d->fleets.n + 1, sizeof *v);
+	struct list_node *node, *tmp;
+	size_t n = 0;
+
+	LIST_FOREACH(&d->fleets, node, tmp) {
+		struct fleet *f = container_of(node, struct fleet, node);
+
+		if (!is_unconfigured(d, f) || f->has_scale)
+			continue;
+		log_info(NULL, "revision is no longer in the conf file, stopping its instances",
+			 "revision=%s instances=%zu", f->revision, f->members.n);
+		v[n++] = f->revision;
+	}
+	if (n > 0 && d->driver.ops->on_unconfigured != NULL)
+		d->driver.ops->on_unconfigured(v, n, d->driver.arg);
+	free(v);
+}
+
+/* Nothing else would set its scale, so stop its instances. */
 static void
 stop_unconfigured(const struct process_driver *d, struct fleet *f)
 {
-	if (!d->has_revisions || f->conf != NULL || f->members.n == 0)
-		return;
-	if (!f->has_scale)
-		log_info(NULL, "revision is no longer in the conf file, stopping its instances",
-			 "revision=%s instances=%zu", f->revision, f->members.n);
-	fleet_set_scale(f, 0, NULL, 0);
+	if (is_unconfigured(d, f))
+		fleet_set_scale(f, 0, NULL, 0);
 }
 
 static void
@@ -103,12 +128,11 @@ on_synced(struct process_driver *d)
 {
 	struct list_node *node, *tmp;
 
-	LIST_FOREACH(&d->fleets, node, tmp) {
-		struct fleet *f = container_of(node, struct fleet, node);
-
-		remove_unreported(d, f);
-		stop_unconfigured(d, f);
-	}
+	LIST_FOREACH(&d->fleets, node, tmp)
+		remove_unreported(d, container_of(node, struct fleet, node));
+	report_unconfigured(d);
+	LIST_FOREACH(&d->fleets, node, tmp)
+		stop_unconfigured(d, container_of(node, struct fleet, node));
 	if (d->by_id.n > 0)
 		log_info(NULL, "instances adopted", "count=%zu", d->by_id.n);
 	d->is_synced = true;

@@ -107,7 +107,7 @@ catalog_keep_leaving(struct catalog *c, const struct service_conf *old, size_t n
 			const struct revision_conf *rev = &old[i].revisions[k];
 
 			if (has_revision(now, rev->full_name) || is_leaving(c, rev->full_name) ||
-			    !has_instances(r, rev->full_name))
+			    (r != NULL && !has_instances(r, rev->full_name)))
 				continue;
 			c->leaving = xrealloc(c->leaving, (c->leaving_n + 1) * sizeof *c->leaving);
 			c->leaving[c->leaving_n++] = (struct catalog_leaving){.service = &old[i],
@@ -263,9 +263,12 @@ static bool
 is_first_of_gone(const struct catalog *c, size_t i)
 {
 	const char *name = c->leaving[i].service->name;
+	size_t k;
 
-	return find_service(c, name) == NULL &&
-	       (i == 0 || strcmp(c->leaving[i - 1].service->name, name) != 0);
+	for (k = 0; k < i; k++)
+		if (strcmp(c->leaving[k].service->name, name) == 0)
+			return false;
+	return find_service(c, name) == NULL;
 }
 
 static uint32_t

@@ -731,6 +731,17 @@ reconcile_has_parked(const struct reconcile *r)
 	return false;
 }
 
+/* From when on drain_timeout counts.  The activators of an earlier autoscaler have a while to come
+ * back. */
+static int64_t
+leaving_since(const struct reconcile *r, const struct scaled_revision *rev)
+{
+	int64_t most = r->started_ns + PEERS_PATIENCE;
+	int64_t heard = r->heard_ns == 0 ? most : MIN(r->heard_ns, most);
+
+	return MAX(rev->leaving_ns, heard);
+}
+
 bool
 reconcile_leaving_done(const struct reconcile *r)
 {
@@ -739,8 +750,9 @@ reconcile_leaving_done(const struct reconcile *r)
 	size_t at = 0;
 
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
-		if (rev->is_leaving && (rev->instances.n > 0 || rev->scale_sent > 0) &&
-		    now - rev->leaving_ns < r->conf.drain_timeout)
+		if (rev->is_leaving &&
+		    (!rev->is_known || rev->instances.n > 0 || rev->scale_sent > 0) &&
+		    now - leaving_since(r, rev) < r->conf.drain_timeout)
 			return false;
 	return true;
 }
