@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "autoscaler/facts.h"
 #include "autoscaler/services.h"
 #include "autoscaler/versions/store.h"
+#include "common/audit_lines.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/hmap.h"
@@ -96,11 +96,23 @@ end_stored(const struct auditing *a, const struct facts *f, const struct audit_l
 			       "the autoscaler has ended before it was stored", now);
 }
 
-/* The program that was to take its place has the same process id, and opened the file after it. */
+/* "PID-START-": an execve keeps both; the process id alone may repeat, as it does in a container.
+ */
+static bool
+is_of_this_process(const char *id)
+{
+	char *own = audit_lines_run(0);
+	bool is = strncmp(id, own, (size_t)(strrchr(own, '-') - own) + 1) == 0;
+
+	free(own);
+	return is;
+}
+
+/* The program that was to take its place is the same process, and opened the file after it. */
 static void
 end_upgrade(struct audit *audit, const struct audit_left *l)
 {
-	bool is_same = strtol(l->id, NULL, 16) == (long)getpid();
+	bool is_same = is_of_this_process(l->id);
 
 	audit_end_left(audit, l, is_same ? AUDIT_DONE : AUDIT_UNKNOWN,
 		       is_same ? NULL : "another process has been started",

@@ -432,6 +432,7 @@ on_stop(int signo, void *arg)
 
 	if (a->is_relaunched) { /* the loop is at its end, and the drivers leave the instances */
 		a->is_relaunched = false;
+		auditing_upgrade_failed(a->auditing, "stopped instead");
 		log_info(NULL, "stopping instead of the upgrade", "signal=%s", strsignal(signo));
 		return;
 	}

@@ -218,8 +218,14 @@ def test_certificates(tmp_path):
 def test_upgrades(tmp_path):
     path = str(tmp_path / "activator.audit")
     with running(tmp_path, HELLO, activator='audit_file = "%s"' % path) as s:
+        # An earlier process had the same process id, as in a container, and was killed.
+        with open(s.state + "/audit.log", "a") as f:
+            f.write('{"time":"2026-01-01T00:00:00.000000Z","id":"%x-1-1-1","event":"intent",'
+                    '"program":"autoscaler","pid":%d,"kind":"upgrade","by":{"kind":"signal",'
+                    '"name":"SIGUSR1"},"from":"1","to":null}\n' % ((s.autoscaler.pid,) * 2))
         s.autoscaler.kill(signal.SIGUSR2)
-        over = wait_for(lambda: log_of(s), kind="upgrade")[0]
+        failed, over = wait_for(lambda: log_of(s), 2, kind="upgrade")
+        assert failed.by["name"] == "SIGUSR1" and failed.result == "unknown"
         assert over.by == {"kind": "signal", "name": "SIGUSR2"}
         assert (over.result, over.outcomes[0]["after_restart"]) == ("done", True)
         wait_until(lambda: ctl(s, "upgrade").status == 0, what="the upgrade")
