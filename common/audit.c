@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,8 +32,7 @@
 
 struct pending_record {
 	struct list_node node;
-	size_t n, user_at; /* user_at: where the name of uid goes; 0: nowhere */
-	uid_t uid;
+	size_t n;
 	char text[];
 };
 
@@ -236,30 +234,6 @@ note_open(struct audit *a)
 	sync_folder(a->file_path);
 }
 
-/* NULL: the system knows no user of that id. */
-static char *
-user_name(uid_t uid)
-{
-	char buffer[4096], *name = NULL;
-	struct passwd entry, *found = NULL;
-
-	if (getpwuid_r(uid, &entry, buffer, sizeof buffer, &found) == 0 && found != NULL)
-		name = xstrdup(found->pw_name);
-	return name;
-}
-
-static void
-put_record(const struct pending_record *r, struct strbuf *out)
-{
-	char *user = r->user_at == 0 ? NULL : user_name(r->uid);
-
-	strbuf_add(out, r->text, r->user_at);
-	if (user != NULL)
-		audit_record_user(user, out);
-	strbuf_add(out, r->text + r->user_at, r->n - r->user_at);
-	free(user);
-}
-
 static size_t
 queued_size(size_t text_n)
 {
@@ -311,6 +285,7 @@ static void
 encode(struct audit *a, size_t most, struct audit_batch *b)
 {
 	struct list_node *node, *tmp;
+	const struct pending_record *r;
 
 	b->n = 0;
 	strbuf_init(&b->text, 0);
@@ -320,7 +295,8 @@ encode(struct audit *a, size_t most, struct audit_batch *b)
 	LIST_FOREACH(&a->taken, node, tmp) {
 		if (b->n == MIN(most, (size_t)RECORDS_MAX) || b->text.len > BATCH_MAX)
 			break;
-		put_record(container_of(node, struct pending_record, node), &b->text);
+		r = container_of(node, struct pending_record, node);
+		strbuf_add(&b->text, r->text, r->n);
 		b->ends[b->n++] = b->text.len;
 	}
 }
@@ -505,12 +481,12 @@ run(void *arg)
 /* --- putting --- */
 
 static void
-put(struct audit *a, const struct strbuf *text, size_t user_at, uid_t uid)
+put(struct audit *a, const struct strbuf *text)
 {
 	struct pending_record *r = xmalloc(sizeof *r + text->len);
 	bool is_full, is_new = false;
 
-	*r = (struct pending_record){.n = text->len, .user_at = user_at, .uid = uid};
+	*r = (struct pending_record){.n = text->len};
 	memcpy(r->text, text->data, text->len);
 	pthread_mutex_lock(&a->lock);
 	is_full = a->queued_bytes + queued_size(text->len) > QUEUE_MAX;
@@ -559,7 +535,6 @@ audit_intent(struct audit *a, struct audit_entry *entry, const struct audit_chan
 {
 	struct audit_stamp stamp;
 	struct strbuf text;
-	size_t user_at;
 
 	*entry = (struct audit_entry){.subject = c->subject};
 	if (a == NULL || a->path == NULL)
@@ -570,8 +545,8 @@ audit_intent(struct audit *a, struct audit_entry *entry, const struct audit_chan
 	entry->begun_ns = clk_now();
 	stamp = stamp_of(a, entry->id);
 	strbuf_init(&text, 0);
-	audit_record_intent(&stamp, c, &text, &user_at);
-	put(a, &text, user_at, c->by.peer.uid);
+	audit_record_intent(&stamp, c, &text);
+	put(a, &text);
 	strbuf_fini(&text);
 }
 
@@ -584,7 +559,7 @@ put_outcome(struct audit *a, const char *id, const struct audit_subject *subject
 
 	strbuf_init(&text, 0);
 	audit_record_outcome(&stamp, subject, end, &text);
-	put(a, &text, 0, 0);
+	put(a, &text);
 	strbuf_fini(&text);
 }
 

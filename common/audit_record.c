@@ -91,11 +91,10 @@ put_value(struct jput *j, const char *key, const struct audit_value *v)
 }
 
 static void
-put_by(struct jput *j, const struct audit_by *by, size_t *user_at)
+put_by(struct jput *j, const struct audit_by *by)
 {
 	const struct audit_peer *peer = &by->peer;
 
-	*user_at = 0;
 	jput_object(j, "by");
 	jput_string(j, "kind", by_names[by->kind]);
 	jput_string_if(j, "name", by->name);
@@ -105,20 +104,19 @@ put_by(struct jput *j, const struct audit_by *by, size_t *user_at)
 		jput_u64(j, "uid", peer->uid);
 		if (peer->login_uid != (uid_t)-1)
 			jput_u64(j, "login_uid", peer->login_uid);
-		*user_at = j->out->len;
 	}
 	jput_object_end(j);
 }
 
 void
 audit_record_intent(const struct audit_stamp *stamp, const struct audit_change *c,
-		    struct strbuf *out, size_t *user_at)
+		    struct strbuf *out)
 {
 	struct jput j;
 
 	begin(&j, stamp, "intent", out);
 	put_subject(&j, &c->subject);
-	put_by(&j, &c->by, user_at);
+	put_by(&j, &c->by);
 	put_value(&j, "from", &c->from);
 	put_value(&j, "to", &c->to);
 	jput_string_if(&j, "what", c->what);
@@ -152,16 +150,6 @@ audit_record_lost(const struct audit_stamp *stamp, uint64_t count, struct strbuf
 	begin(&j, stamp, "lost", out);
 	jput_u64(&j, "records", count);
 	end(&j);
-}
-
-void
-audit_record_user(const char *name, struct strbuf *out)
-{
-	struct jput j;
-
-	jput_init(&j, out);
-	j.is_comma_due = true;
-	jput_string(&j, "user", name);
 }
 
 /* --- reading --- */

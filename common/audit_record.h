@@ -102,16 +102,13 @@ struct audit_stamp {
 	int64_t wall_ns;
 };
 
-/* Append a line.  *user_at: where the name of by.peer.uid may be inserted by
- * audit_record_user(); 0: nowhere. */
-void audit_record_intent(const struct audit_stamp *, const struct audit_change *, struct strbuf *,
-			 size_t *user_at);
+/* Append a line.  It has no names of users: to find them may take a server of names, and a record
+ * must not wait for that. */
+void audit_record_intent(const struct audit_stamp *, const struct audit_change *, struct strbuf *);
 void audit_record_outcome(const struct audit_stamp *, const struct audit_subject *,
 			  const struct audit_end *, struct strbuf *);
 /* Records were lost. */
 void audit_record_lost(const struct audit_stamp *, uint64_t count, struct strbuf *);
-/* What is to be inserted there. */
-void audit_record_user(const char *name, struct strbuf *);
 
 #define AUDIT_TIME_TEXT 32
 /* As in the records, so that the order of texts is that of times. */

@@ -1,5 +1,6 @@
 /* audit - what has changed, by whom, and what came of it: of each change the autoscaler sends a
  * line for its intent, and one for its outcome; here they are one row. */
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,8 @@ struct audits {
 	size_t n, cap;
 	struct hmap by_id;
 	double left_out, broken;
+	double uid; /* of `user`: most changes in a row are by the same */
+	char *user; /* NULL: none was looked up */
 };
 
 /* --- one line --- */
@@ -60,11 +63,27 @@ describe_change(const struct jget *root)
 	return text;
 }
 
+/* The records have no names, so that nothing that writes them waits for a server of names. */
+static const char *
+user_of(struct audits *a, double uid)
+{
+	const struct passwd *found;
+
+	if (a->user != NULL && a->uid == uid)
+		return a->user;
+	found = uid <= UINT32_MAX ? getpwuid((uid_t)uid) : NULL;
+	free(a->user);
+	a->user = found != NULL ? xstrdup(found->pw_name) : xasprintf("uid %.0f", uid);
+	a->uid = uid;
+	return a->user;
+}
+
 /* "rule idle", "deploy by root", "SIGHUP", "rollout to v2", "another program: kubectl" */
 static char *
-describe_by(const struct jget *root)
+describe_by(struct audits *a, const struct jget *root)
 {
-	char *kind, *name, *user, *text;
+	char *kind, *name, *text;
+	const char *user = NULL;
 	struct jget by;
 	struct err e;
 
@@ -72,9 +91,8 @@ describe_by(const struct jget *root)
 		return xstrdup("");
 	kind = session_text(&by, "kind");
 	name = session_text(&by, "name");
-	user = session_text(&by, "user");
-	if (user == NULL && session_number(&by, "uid", -1) >= 0)
-		user = xasprintf("uid %.0f", session_number(&by, "uid", -1));
+	if (session_number(&by, "uid", -1) >= 0)
+		user = user_of(a, session_number(&by, "uid", -1));
 	if (text_equal(kind, "command"))
 		text = xasprintf("%s%s%s", name == NULL ? "command" : name,
 				 user == NULL ? "" : " by ", user == NULL ? "" : user);
@@ -85,7 +103,6 @@ describe_by(const struct jget *root)
 				 name == NULL ? "" : name);
 	free(kind);
 	free(name);
-	free(user);
 	return text;
 }
 
@@ -141,7 +158,7 @@ take_record(struct audits *a, const struct jget *root)
 		out_note("%.0f records were lost", session_number(root, "records", 0));
 	else if ((c = change_of(a, root)) != NULL && text_equal(event, "intent")) {
 		c->change = describe_change(root);
-		c->by = describe_by(root);
+		c->by = describe_by(a, root);
 	} else if (c != NULL && text_equal(event, "outcome")) {
 		take_outcome(c, root);
 	}
@@ -257,6 +274,7 @@ free_all(struct audits *a)
 		free(c);
 	}
 	free(a->v);
+	free(a->user);
 	hmap_fini(&a->by_id);
 }
 

@@ -199,17 +199,15 @@ lines_say_who_what_and_when(void **state)
 					  .wall_ns = INT64_C(1796067600) * CLK_S + CLK_US};
 	struct audit_change c = change;
 	struct strbuf line;
-	size_t at;
 
 	(void)state;
 	strbuf_init(&line, 0);
-	audit_record_intent(&stamp, &c, &line, &at);
+	audit_record_intent(&stamp, &c, &line);
 	expect_line(&line,
 		    BEGIN "\"intent\",\"program\":\"t\",\"pid\":7,\"kind\":\"scale\","
 			  "\"service\":\"a\",\"revision\":\"a/v1\",\"by\":{\"kind\":\"rule\","
 			  "\"name\":\"idle\",\"why\":\"no \\\"requests\\\"\"},"
 			  "\"from\":2,\"to\":0}\n");
-	assert_int_equal(at, 0);
 	strbuf_clear(&line);
 	c = (struct audit_change){.subject = {.kind = AUDIT_ROUTE, .service = "a", .generation = 3},
 				  .by = {.kind = AUDIT_BY_COMMAND,
@@ -217,8 +215,7 @@ lines_say_who_what_and_when(void **state)
 					 .peer = {.pid = 8, .uid = 0, .login_uid = 1000}},
 				  .to = AUDIT_TEXT("v1 100%"),
 				  .what = "w"};
-	audit_record_intent(&stamp, &c, &line, &at);
-	assert_memory_equal(line.data + at, "},\"from\":null,", 14);
+	audit_record_intent(&stamp, &c, &line);
 	expect_line(&line, BEGIN
 		    "\"intent\",\"program\":\"t\",\"pid\":7,\"kind\":\"route\",\"service\":\"a\","
 		    "\"generation\":3,\"by\":{\"kind\":\"command\",\"name\":\"traffic\",\"pid\":8,"
