@@ -13,6 +13,7 @@
 
 #define ROTATE_AGAIN (60 * CLK_S) /* after a rotation that failed */
 #define LOOK_EACH CLK_S
+#define LOCK_MOST (5 * CLK_S) /* how long another process may lock a full file */
 
 void
 append_file_init(struct append_file *f, const char *what, const char *path, uint64_t max_bytes)
@@ -49,6 +50,7 @@ append_file_open(struct append_file *f, struct err *e)
 	f->is_regular = fd >= 0 && S_ISREG(st.st_mode);
 	f->bytes = f->is_regular ? (uint64_t)st.st_size : 0;
 	f->rotate_from_ns = 0;
+	f->locked_from_ns = 0;
 	f->is_reopen_failing = false;
 	return 0;
 }
@@ -90,15 +92,29 @@ rename_file(const struct append_file *f, struct err *e)
 }
 
 /* Lock the file against the rotation by another process.  False: another one is at it, or (with
- * err) there are no locks here. */
+ * err) there are no locks here.  Each process that may read the file can lock it for good: after a
+ * while the rotation goes on without the lock. */
 static bool
-lock(const struct append_file *f, struct err *e)
+lock(struct append_file *f, struct err *e)
 {
-	if (flock(f->fd, LOCK_EX | LOCK_NB) == 0)
+	int64_t now = clk_now();
+
+	if (flock(f->fd, LOCK_EX | LOCK_NB) == 0) {
+		f->locked_from_ns = 0;
 		return true;
-	if (errno != EWOULDBLOCK)
+	}
+	if (errno != EWOULDBLOCK) {
 		err_errno(e, "cannot lock it");
-	return false;
+		return false;
+	}
+	if (f->locked_from_ns == 0)
+		f->locked_from_ns = now;
+	if (now - f->locked_from_ns < LOCK_MOST)
+		return false;
+	if (!f->is_rotation_failing)
+		log_warn(NULL, "another process keeps a file of lines locked: rotating it anyway",
+			 "what=%s file=%s", f->what, f->path);
+	return true;
 }
 
 /* True: another file is open.  If it fails, the lines go on into the file that is open. */
@@ -111,6 +127,7 @@ rotate(struct append_file *f)
 	/* Another program may have emptied the file. */
 	if (fstat(f->fd, &st) == 0 && (uint64_t)st.st_size < f->max_bytes) {
 		f->bytes = (uint64_t)st.st_size;
+		f->locked_from_ns = 0;
 		return false;
 	}
 	if (lock(f, &e)) {

@@ -18,8 +18,10 @@ struct append_file {
 	uint64_t bytes, max_bytes;
 	int64_t rotate_from_ns;	  /* no rotation before that time: the last one failed … */
 	bool is_rotation_failing; /* … and the log of the program has it */
-	int64_t look_from_ns;	  /* no look at the name of the file before that time */
-	bool is_reopen_failing;	  /* and the log of the program has it */
+	int64_t locked_from_ns; /* since then another process locks it against the rotation; 0: none
+				 */
+	int64_t look_from_ns;	/* no look at the name of the file before that time */
+	bool is_reopen_failing; /* and the log of the program has it */
 	/* Another file is about to take the place of the one that is open; NULL: the owner does
 	 * not care. */
 	void (*leave)(void *arg);

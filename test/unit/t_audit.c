@@ -3,9 +3,12 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "common/append_file.h"
 #include "common/audit.h"
 #include "common/audit_lines.h"
 #include "common/clk.h"
@@ -357,6 +360,40 @@ a_full_file_is_renamed(void **state)
 	assert_int_equal(stat(w->old, &st), 0);
 	assert_true(st.st_size >= 1000 && st.st_size < 3000);
 	assert_true(count_in(w->path, "\"outcome\"") < 10);
+}
+
+static void
+rotate_a_locked_file(void *arg)
+{
+	struct world *w = arg;
+	struct append_file f;
+	struct err e;
+	int other;
+
+	append_file_init(&f, "t", w->path, 4);
+	assert_int_equal(append_file_open(&f, &e), 0);
+	assert_int_equal(write(f.fd, "1234\n", 5), 5);
+	append_file_wrote(&f, 5);
+	other = open(w->path, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(flock(other, LOCK_EX), 0);
+	assert_false(append_file_turn(&f)); /* it may be about to rotate the file */
+	assert_true(f.locked_from_ns > 0);
+	f.locked_from_ns -= 10 * CLK_S;
+	assert_true(append_file_turn(&f));
+	assert_int_equal(f.locked_from_ns, 0);
+	assert_int_equal(count_in(w->old, "1234"), 1);
+	assert_int_equal(count_in(w->path, "1234"), 0);
+	append_file_close(&f);
+	close(other);
+}
+
+static void
+a_reader_cannot_stop_the_rotation(void **state)
+{
+	char *log = unit_stderr_of(rotate_a_locked_file, *state);
+
+	assert_int_equal(count(log, "keeps a file of lines locked"), 1);
+	free(log);
 }
 
 static void
@@ -716,6 +753,7 @@ main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(it_goes_off_and_on_and_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_file_is_renamed, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reader_cannot_stop_the_rotation, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_is_synced_before_it_is_left, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(
