@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autoscaler/commit.h"
+#include "autoscaler/ctl_annotated.h"
 #include "autoscaler/ctl_target.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/services.h"
@@ -65,23 +66,19 @@ refuse_mistakes(struct ctl_request *r, struct settings_errors *errors)
 static void
 refuse_source(struct ctl_request *r, const struct facts *f, const struct service_conf *service)
 {
-	const char *deployment = service->revisions[0].launch.deployment;
-	const char *slash = deployment == NULL ? NULL : strchr(deployment, '/');
-	char *next;
-
-	if (services_source_of(f->services, service) == SERVICES_OF_FILE) {
+	if (services_source_of(f->services, service) == SERVICES_FOUND)
+		ctl_annotated_refuse(r, service);
+	else
 		ctl_done(r, CTL_FAILED, "change it there, then: activatorctl reload",
 			 "the service \"%s\" is in the conf file, %s:%u", service->name,
 			 services_settings(f->services)->file, service->line);
-		return;
-	}
-	next = slash == NULL ? xstrdup("change them there")
-			     : xasprintf("kubectl -n %.*s annotate --overwrite deployment/%s "
-					 "activator.dev/percent=…",
-					 (int)(slash - deployment), deployment, slash + 1);
-	ctl_done(r, CTL_FAILED, next, "the service \"%s\" comes from annotations of Deployments",
-		 service->name);
-	free(next);
+}
+
+/* Does the command make a service where there is none? */
+static bool
+makes_services(const struct ctl_asked *asked)
+{
+	return strcmp(asked->command, "deploy") == 0 || strcmp(asked->command, "apply") == 0;
 }
 
 /* May the store have a service of that name?  -1: the request is done. */
@@ -92,6 +89,10 @@ check_source(struct ctl_request *r, const struct facts *f, const char *name)
 
 	if (service != NULL && services_source_of(f->services, service) != SERVICES_OF_STORE) {
 		refuse_source(r, f, service);
+		return -1;
+	}
+	if (strcmp(f->driver, "kubernetes") == 0 && !makes_services(ctl_asked(r))) {
+		ctl_target_refuse(r, f, name);
 		return -1;
 	}
 	if (strcmp(f->driver, "kubernetes") == 0) {
@@ -497,14 +498,22 @@ report_traffic(struct ctl_request *r, const struct stored_service *s)
 	strbuf_fini(&text);
 }
 
-/* Change a copy by `change`, and commit it. */
+/* Change a copy by `change`, and commit it.  annotated: what it is for a service of annotations;
+ * NULL: it is refused. */
 static bool
-change_route(struct ctl_request *r, const struct facts *f, const char *name,
-	     int (*change)(struct ctl_request *, struct stored_service *, struct err *))
+change_route(struct ctl_request *r, const struct facts *f, const char *name, ctl_change_fn *change,
+	     ctl_change_fn *annotated)
 {
-	struct stored_service *s = ctl_versions_copy(r, f, name);
+	const struct service_conf *service = services_find(f->services, name);
+	struct stored_service *s;
 	struct err e = {0};
 
+	if (annotated != NULL && service != NULL &&
+	    services_source_of(f->services, service) == SERVICES_FOUND) {
+		ctl_annotated_change(r, service, annotated);
+		return false;
+	}
+	s = ctl_versions_copy(r, f, name);
 	if (s == NULL)
 		return false;
 	if (check_generation(r, s) < 0) {
@@ -860,11 +869,11 @@ ctl_versions_change(struct ctl_request *r, const struct facts *f)
 	else if (strcmp(asked->command, "deploy") == 0)
 		is_changed = deploy(r, f, name);
 	else if (strcmp(asked->command, "traffic") == 0)
-		is_changed = change_route(r, f, name, set_route);
+		is_changed = change_route(r, f, name, set_route, set_route);
 	else if (strcmp(asked->command, "rollback") == 0)
-		is_changed = change_route(r, f, name, roll_back);
+		is_changed = change_route(r, f, name, roll_back, ctl_annotated_roll_back);
 	else if (slash != NULL)
-		is_changed = change_route(r, f, name, delete_one);
+		is_changed = change_route(r, f, name, delete_one, NULL);
 	else
 		is_changed = delete (r, f, name);
 	if (is_changed)

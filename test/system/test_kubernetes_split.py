@@ -48,7 +48,7 @@ def test_blue_and_green(tmp_path):
             assert "/blue  30%" in page and "/green  70%, tags: next" in page
             done = ctl(s, "traffic", name, "blue=50", "green=50")
             assert done.status == 1, done
-            assert "annotate --overwrite deployment/blue activator.dev/percent=" in done.err
+            assert "annotate --overwrite deployment/blue activator.dev/percent=50" in done.err
             # A mistake of one of them keeps the service as it was.
             annotate(kube, "green", percent="many")
             wait_until(lambda: any('got "many"' in m for m in refusals(kube, "green")),
@@ -59,3 +59,70 @@ def test_blue_and_green(tmp_path):
             kube.delete("deployments", "green")
             wait_percents(s, kube, blue=100)
             assert s.get(HOST)[0] == 200
+
+
+def carry_out(kube, done):
+    """What the answer says to do next."""
+    assert done.status == 1, done
+    for line in done.json["next"].split(" && "):
+        words = line.split()
+        assert words[:4] == ["kubectl", "-n", kube.namespace, "annotate"], line
+        changes = [w.removeprefix("activator.dev/") for w in words[4:] if "activator.dev" in w]
+        for target in (w for w in words if w.startswith("deployment/")):
+            annotate(kube, target.removeprefix("deployment/"),
+                     **{c.rstrip("-").split("=")[0]: c.split("=")[1] if "=" in c else None
+                        for c in changes})
+
+
+def tags(s, kube):
+    return {r["revision"]: r.get("tags", []) for r in service(s, kube)["revisions"]}
+
+
+def test_commands_say_what_to_annotate(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("blue", annotations=notes(host=HOST, service="shop", port="http"))
+        kube.workload("green", annotations=notes(service="shop", tag="next", port="http"))
+        kube.workload("red", annotations=notes(service="shop", port="http"))
+        kube.workload("lone", annotations=notes(host="lone.example.com", port="http"))
+        with watching(tmp_path, kube) as s:
+            name = kube.namespace + ".shop"
+            wait_percents(s, kube, blue=100, green=0, red=0)
+
+            def ask(*words):
+                return ctl(s, "-o", "json", *words)
+
+            carry_out(kube, ask("traffic", name, "blue=70", "green=20", "red=10",
+                                "--tag", "red=next"))
+            wait_percents(s, kube, blue=70, green=20, red=10)
+            wait_until(lambda: tags(s, kube) == {"blue": [], "green": [], "red": ["next"]},
+                       what="the tag to move")
+            # The next step; the others keep their proportions, and what rounds goes to the largest.
+            carry_out(kube, ask("rollout", name, "--to", "red", "--over", "1m"))
+            wait_percents(s, kube, blue=39, green=11, red=50)
+            carry_out(kube, ask("rollout", name, "--to", "red", "--over", "1m", "--steps", "70,100"))
+            wait_percents(s, kube, blue=24, green=6, red=70)
+            carry_out(kube, ask("rollback", name, "--to", "blue"))
+            wait_percents(s, kube, blue=100, green=0, red=0)
+            assert ask("rollout", name, "--to", "blue", "--over", "1m").status == 0
+            carry_out(kube, ask("traffic", name, "--untag", "next"))
+            wait_until(lambda: tags(s, kube)["red"] == [], what="the tag to go")
+            for words, what in ((("traffic", name, "blue=70"), "the percents sum to 70"),
+                                (("traffic", name, "pink=100"), "pink"),
+                                (("traffic", name + "p", "blue=100"), "no service"),
+                                (("deploy", "new", "--host", "n.example.com", "--", "true"),
+                                 "not for a cluster"),
+                                (("traffic", name, "--tag", "blue=a;b"), "small letters"),
+                                (("rollback", name), "--to"),
+                                (("rollout", name, "--over", "1m"), "--to"),
+                                (("rollout", "status", name), "no rollout"),
+                                (("traffic", kube.namespace + ".lone", "v1=100"),
+                                 "name one service on two of them")):
+                done = ctl(s, *words)
+                assert done.status in (1, 2, 3) and what in done.err, (words, done)
+            # One leaves the service, and then all of it is gone.
+            carry_out(kube, ask("delete", name + "/red"))
+            wait_percents(s, kube, blue=100, green=0)
+            carry_out(kube, ask("rollback", name))
+            wait_percents(s, kube, blue=0, green=100)
+            carry_out(kube, ask("delete", name))
+            wait_until(lambda: service(s, kube) is None, what="the service to go")
