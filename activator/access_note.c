@@ -4,6 +4,7 @@
 
 #include "activator/access/access_conf.h"
 #include "activator/access/access_log.h"
+#include "activator/activation_span.h"
 #include "activator/cold.h"
 #include "activator/conn.h"
 #include "activator/exemplars.h"
@@ -274,6 +275,31 @@ access_note_example(const struct xfer *x, unsigned histogram, int64_t took_ns)
 		x->w->exemplars, exemplars_series(x->shard->rev->name, histogram),
 		((const struct access_trace *)(const void *)(note->bytes + note->line_n))->trace,
 		took_ns, wall_now(x->w));
+}
+
+void
+access_note_asks(struct xfer *x)
+{
+	const struct access_note *note = note_of(x);
+	char *at = x->note.data + offsetof(struct access_note, bytes) + note->line_n;
+	struct worker *w = x->w;
+	struct access_span_ref self, fresh;
+	struct access_trace t;
+
+	if (!note->is_traced || x->is_serve_only ||
+	    atomic_load_explicit(&x->route->rev->is_external, memory_order_relaxed))
+		return;
+	memcpy(&t, at, sizeof t);
+	if (t.has_activation) /* it was tried in vain, and comes back */
+		return;
+	memcpy(self.trace, t.trace, sizeof self.trace);
+	memcpy(self.span, t.span, sizeof self.span);
+	access_span_id(fresh.trace, w->id_seeds[0] ^ worker_random(w));
+	access_span_id(fresh.trace + SPAN_ID_SIZE, w->id_seeds[1] ^ worker_random(w));
+	access_span_id(fresh.span, w->id_seeds[1] ^ worker_random(w));
+	t.has_activation = activation_span_join(x->route->rev, &self, &fresh, x->parked_ns,
+						&t.activation);
+	memcpy(at, &t, sizeof t);
 }
 
 void

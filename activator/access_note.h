@@ -41,6 +41,9 @@ void access_note_instance(struct xfer *, struct instance *);
 /* The request, which has a note, has taken so long, in the histogram of its revision of that number
  * (exemplars.h). */
 void access_note_example(const struct xfer *, unsigned histogram, int64_t took_ns);
+/* It is parked while no instance is open, and has a note: if it is recorded, its span and that of
+ * the activation are linked. */
+void access_note_asks(struct xfer *);
 /* The response head of a cold start has come. */
 void access_note_answered(struct xfer *);
 /* It ends: write its line, and forget the note. */

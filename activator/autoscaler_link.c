@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "activator/access/access_log.h"
+#include "activator/activation_span.h"
 #include "activator/drains.h"
+#include "activator/failure.h"
 #include "activator/limiter.h"
 #include "activator/registry.h"
 #include "activator/share_link.h"
@@ -29,7 +32,8 @@ struct demand_tracker {
 	struct list_node node;
 	struct loop_timer timer;
 	struct demand_report demand;
-	bool is_wanted; /* the autoscaler's newest message wants an instance */
+	bool is_wanted;	 /* the autoscaler's newest message wants an instance */
+	int64_t wake_ns; /* since when demand.is_waking; 0: it is not */
 };
 
 struct autoscaler_link {
@@ -50,6 +54,8 @@ struct autoscaler_link {
 	struct drains drains;
 	struct share_link shares;
 	struct stats *stats;
+	struct access_log *spans; /* NULL: there are none */
+	struct access_ring *spans_ring;
 	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
 	void (*on_finished)(void *arg); /* NULL: autoscaler_link_finish() was not called */
@@ -108,15 +114,25 @@ poll_drains(void *arg)
 
 /* --- demand of revisions --- */
 
-static bool
-is_any_open(const struct revision *rev)
+/* NULL: none is open. */
+static const struct instance *
+first_open(const struct revision *rev)
 {
 	struct list_node *node = rev->instances.head.next;
 
-	for (; node != &rev->instances.head; node = node->next)
-		if (instance_is_open(container_of(node, struct instance, node)))
-			return true;
-	return false;
+	for (; node != &rev->instances.head; node = node->next) {
+		const struct instance *inst = container_of(node, struct instance, node);
+
+		if (instance_is_open(inst))
+			return inst;
+	}
+	return NULL;
+}
+
+static bool
+is_any_open(const struct revision *rev)
+{
+	return first_open(rev) != NULL;
 }
 
 /* The parked requests, and one more if a client waits behind the waiting page. */
@@ -194,6 +210,54 @@ report_cleared(struct autoscaler_link *al)
 }
 
 static void
+put_activation_span(struct demand_tracker *t, struct activation_span_end *end)
+{
+	const struct autoscaler_link *al = t->al;
+
+	end->began_ns = t->wake_ns;
+	end->now_ns = clk_now();
+	end->wall_minus_now_ns = clk_wall() - end->now_ns;
+	activation_span_put(t->rev, al->spans_ring, end);
+	access_log_announce(al->spans, al->spans_ring);
+}
+
+/* Has the activation ended for which recorded requests have asked? */
+static void
+look_at_activation(struct demand_tracker *t)
+{
+	struct activation_span_end end = {.outcome = NULL};
+	const struct instance *open;
+	struct failure *f;
+
+	if (t->al->spans == NULL || !activation_span_is_begun(t->rev))
+		return;
+	f = limiter_failure(t->rev);
+	open = first_open(t->rev);
+	if (open != NULL) {
+		end.outcome = "ready";
+		end.instance = open->id;
+	} else if (failure_is_refusing(f, clk_now())) {
+		end.outcome = "failed";
+		end.reason = f->message;
+	} else if (demand_of(t->rev) == 0) {
+		end.outcome = "given_up";
+	}
+	if (end.outcome != NULL)
+		put_activation_span(t, &end);
+	failure_unref(&f);
+}
+
+static void
+note_wake(struct demand_tracker *t, int64_t now)
+{
+	if (t->demand.is_waking && t->wake_ns == 0)
+		t->wake_ns = now;
+	look_at_activation(t);
+	if (!t->demand.is_waking)
+		t->wake_ns = 0;
+}
+
+static void
 step(struct demand_tracker *t)
 {
 	struct autoscaler_link *al = t->al;
@@ -218,6 +282,7 @@ step(struct demand_tracker *t)
 	case DEMAND_REPORT_NOTHING:
 		break;
 	}
+	note_wake(t, now);
 	if (facts.is_open)
 		atomic_store_explicit(&t->rev->is_wake_requested, false, memory_order_relaxed);
 	if (t->demand.next_ns != INT64_MAX && facts.is_link_up)
@@ -268,8 +333,10 @@ drop_idle_trackers(struct autoscaler_link *al)
 		struct demand_tracker *t = container_of(node, struct demand_tracker, node);
 
 		if (registry_find_revision(al->registry, t->rev->name) != t->rev &&
-		    limiter_parked(t->rev) == 0)
+		    limiter_parked(t->rev) == 0) {
+			look_at_activation(t);
 			tracker_free(al, t);
+		}
 	}
 }
 
@@ -771,6 +838,13 @@ bool
 autoscaler_link_is_up(const struct autoscaler_link *al)
 {
 	return al->is_up;
+}
+
+void
+autoscaler_link_set_spans(struct autoscaler_link *al, struct access_log *spans, unsigned ring)
+{
+	al->spans = spans;
+	al->spans_ring = spans == NULL ? NULL : access_log_ring(spans, ring);
 }
 
 struct autoscaler_link *

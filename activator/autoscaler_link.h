@@ -12,6 +12,7 @@
 #include "common/msg.h"
 
 struct autoscaler_link; /* opaque */
+struct access_log;
 struct instance;
 struct loop;
 struct registry;
@@ -31,6 +32,9 @@ NODISCARD struct autoscaler_link *autoscaler_link_new(
 	struct loop *, const char *path, struct registry *, struct worker *const *workers,
 	unsigned workers_n, const struct autoscaler_link_ops *, void *arg);
 void autoscaler_link_free(struct autoscaler_link **);
+
+/* The spans of activations go there, into the ring of that number, which is main's.  Borrowed. */
+void autoscaler_link_set_spans(struct autoscaler_link *, struct access_log *, unsigned ring);
 
 /* revision_new()'s on_demand. */
 void autoscaler_link_on_demand(struct autoscaler_link *, struct revision *rev);

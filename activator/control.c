@@ -432,7 +432,7 @@ open_access_log(struct activator *a, struct err *e)
 		return a->access_log == NULL ? -1 : 0;
 	sink = access_sink_open_collector(settings_of(a)->activator.trace_collector,
 					  settings_of(a)->activator.trace_collector_ca);
-	a->spans = access_log_new(ACCESS_SPANS, a->workers_n, &sink, e);
+	a->spans = access_log_new(ACCESS_SPANS, a->workers_n + 1, &sink, e); /* one is main's */
 	return a->spans == NULL ? -1 : 0;
 }
 
@@ -749,6 +749,7 @@ control_open(struct loop *loop, struct settings **settings, char *const *argv,
 	a->registry = registry_new(loop, a->workers, a->workers_n, a->prober, on_demand, a);
 	a->link = autoscaler_link_new(loop, s->socket, a->registry, a->workers, a->workers_n,
 				      &autoscaler_link_ops, a);
+	autoscaler_link_set_spans(a->link, a->spans, a->workers_n);
 	log_started(a);
 	if (takeover != NULL)
 		takeover_start(takeover, loop, a->elders, &takeover_ops, a);

@@ -50,6 +50,8 @@ park_queued(struct xfer *x)
 	x->is_first = x->waiter.is_first; /* is not changed while it is queued */
 	if (x->parked_ns == 0)
 		x->parked_ns = w->now;
+	if (x->is_cold && x->note.data != NULL)
+		access_note_asks(x);
 	headbuf_set_exact(&x->head, &w->heads, x->head.data != NULL ? x->head.data : w->write_buf,
 			  x->head_n);
 	x->conn->codec->keep(x);

@@ -274,6 +274,7 @@ revision_free(struct revision *rev)
 	hmap_fini(&rev->by_id);
 	pthread_mutex_destroy(&rev->lock);
 	free(rev->trust_seen);
+	free(atomic_load_explicit(&rev->activation_span, memory_order_relaxed));
 	free(rev->name);
 	free(rev);
 }

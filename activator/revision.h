@@ -22,6 +22,7 @@
 #include "common/msg.h"
 
 struct access_conf;
+struct activation_span;
 struct failure;
 struct tls_session;
 struct tls_trust;
@@ -170,6 +171,8 @@ struct revision {
 	_Atomic bool is_wake_requested; /* by limiter_request_wake(); the main thread clears it */
 	_Atomic bool must_notify_when_empty; /* cleared when the queue has become empty */
 	struct activation activation;
+	/* NULL: none; changed under lock (activation_span.h) */
+	_Atomic(struct activation_span *) activation_span;
 
 	/* lock */
 	pthread_mutex_t lock;

@@ -1,9 +1,12 @@
 #include "activator/access/access_span.h"
 
+#include <stdio.h>
+
 #include "activator/access/access_put.h"
 
-#define ROOM_FIXED ((size_t)2048)	    /* of the request's span, without texts */
-#define ROOM_BELOW ((size_t)512)	    /* of one below it */
+#define ROOM_FIXED ((size_t)2048) /* of the request's span, without texts */
+#define ROOM_BELOW ((size_t)512)  /* of one below it */
+#define ROOM_LINK ((size_t)128)
 #define GOLDEN UINT64_C(0x9e3779b97f4a7c15) /* makes unlike numbers of a row of them */
 
 enum { KIND_INTERNAL = 1, KIND_SERVER = 2, STATUS_ERROR = 2 };
@@ -39,11 +42,11 @@ put_time(char *out, const char *name, int64_t ns)
 
 /* All of a span up to its times and attributes. */
 static char *
-put_begin(char *out, const struct access_trace *t, const char *span, const char *parent,
+put_begin(char *out, const char *trace, const char *span, const char *parent,
 	  const struct access_text *name, int kind)
 {
 	out = PUT_LITERAL(access_put_json(PUT_LITERAL(out, "{\"name\":\""), name), "\"");
-	out = put_id(out, "traceId", t->trace, sizeof t->trace);
+	out = put_id(out, "traceId", trace, SPAN_TRACE_SIZE);
 	out = put_id(out, "spanId", span, SPAN_ID_SIZE);
 	if (parent != NULL)
 		out = put_id(out, "parentSpanId", parent, SPAN_ID_SIZE);
@@ -83,6 +86,22 @@ put_int(char *out, const char *key, uint64_t n, bool *is_first)
 	return PUT_LITERAL(put_number(out, n), "\"}}");
 }
 
+static char *
+put_links(char *out, const struct access_span_ref *links, size_t n)
+{
+	size_t i;
+
+	out = PUT_LITERAL(out, ",\"links\":[");
+	for (i = 0; i < n; i++) {
+		if (i > 0)
+			*out++ = ',';
+		out = put(PUT_LITERAL(out, "{\"traceId\":\""), links[i].trace, SPAN_TRACE_SIZE);
+		out = put(PUT_LITERAL(out, "\",\"spanId\":\""), links[i].span, SPAN_ID_SIZE);
+		out = PUT_LITERAL(out, "\"}");
+	}
+	return PUT_LITERAL(out, "]");
+}
+
 /* --- the span of the request --- */
 
 static struct access_text
@@ -106,7 +125,7 @@ access_span_put_early(char *out, const struct access_request *r, const struct ac
 	const struct access_text version = access_text_of(strchr(r->protocol.s, '/') + 1);
 	bool is_first = true;
 
-	out = put_begin(out, t, t->span, t->has_parent ? t->parent : NULL,
+	out = put_begin(out, t->trace, t->span, t->has_parent ? t->parent : NULL,
 			r->method.s == NULL ? &unknown : &r->method, KIND_SERVER);
 	out = PUT_LITERAL(out, ",\"attributes\":[");
 	out = put_text(out, "http.request.method", &r->method, &is_first);
@@ -143,19 +162,25 @@ put_late_attributes(char *out, const struct access_end *v)
 }
 
 static char *
-put_status(char *out, const struct access_end *v)
+put_status(char *out, bool has_failed, const struct access_text *reason)
 {
-	if (!v->has_failed)
+	if (!has_failed)
 		return out;
 	out = put_number(PUT_LITERAL(out, ",\"status\":{\"code\":"), STATUS_ERROR);
-	if (v->reason.s != NULL) {
-		out = access_put_json(PUT_LITERAL(out, ",\"message\":\""), &v->reason);
+	if (reason->s != NULL) {
+		out = access_put_json(PUT_LITERAL(out, ",\"message\":\""), reason);
 		out = PUT_LITERAL(out, "\"");
 	}
 	return PUT_LITERAL(out, "}");
 }
 
 /* --- the spans below it --- */
+
+static const char *const phase_names[] = {
+#define X(id, name) [COLD_##id] = "cold start: " name,
+	COLD_PHASES(X)
+#undef X
+};
 
 static char *
 put_below(char *out, const struct access_trace *t, const char *name, uint64_t random,
@@ -165,7 +190,7 @@ put_below(char *out, const struct access_trace *t, const char *name, uint64_t ra
 	char span[SPAN_ID_SIZE];
 
 	access_span_id(span, random);
-	out = put_begin(out, t, span, t->span, &text, KIND_INTERNAL);
+	out = put_begin(out, t->trace, span, t->span, &text, KIND_INTERNAL);
 	return PUT_LITERAL(put_times(out, from_ns, upto_ns), "}\n");
 }
 
@@ -173,15 +198,10 @@ static char *
 put_phases(char *out, const struct access_end *v, const struct access_trace *t, uint64_t random,
 	   int64_t from_ns)
 {
-	static const char *const names[] = {
-#define X(id, name) [COLD_##id] = "cold start: " name,
-		COLD_PHASES(X)
-#undef X
-	};
 	size_t i;
 
-	for (i = 0; i < ARRAY_LEN(names); i++) {
-		out = put_below(out, t, names[i], random + (i + 2) * GOLDEN, from_ns,
+	for (i = 0; i < ARRAY_LEN(phase_names); i++) {
+		out = put_below(out, t, phase_names[i], random + (i + 2) * GOLDEN, from_ns,
 				from_ns + v->phases[i]);
 		from_ns += v->phases[i];
 	}
@@ -195,7 +215,10 @@ access_span_put(char *out, const struct access_end *v, const struct access_trace
 	int64_t from_ns = v->wall_ns - v->duration_ns;
 
 	out = put_late_attributes(put(out, early, early_n), v);
-	out = PUT_LITERAL(put_status(put_times(out, from_ns, v->wall_ns), v), "}\n");
+	out = put_times(out, from_ns, v->wall_ns);
+	if (t->has_activation)
+		out = put_links(out, &t->activation, 1);
+	out = PUT_LITERAL(put_status(out, v->has_failed, &v->reason), "}\n");
 	if (v->parked_ns < 0)
 		return out;
 	from_ns += v->parked_after_ns;
@@ -217,4 +240,68 @@ access_span_room(const struct access_end *v, size_t early_n)
 	return ROOM_FIXED + (1 + COLD_PHASES_N) * ROOM_BELOW + early_n +
 	       access_text_room(&v->service) + access_text_room(&v->revision) +
 	       access_text_room(&v->instance) + access_text_room(&v->reason);
+}
+
+/* --- the span of an activation --- */
+
+static char *
+put_activation_attributes(char *out, const struct access_activation *v)
+{
+	const char *slash = memchr(v->revision.s, '/', v->revision.n);
+	const struct access_text service = {
+		v->revision.s, slash == NULL ? v->revision.n : (size_t)(slash - v->revision.s)};
+	bool is_first = true;
+
+	out = PUT_LITERAL(out, ",\"attributes\":[");
+	out = put_text(out, "activator.service", &service, &is_first);
+	out = put_text(out, "activator.revision", &v->revision, &is_first);
+	out = put_text(out, "activator.outcome", &v->outcome, &is_first);
+	out = put_text(out, "activator.instance", &v->instance, &is_first);
+	out = put_int(out, "activator.wanted", v->wanted, &is_first);
+	out = put_int(out, "activator.recorded_requests", v->requests, &is_first);
+	return PUT_LITERAL(out, "]");
+}
+
+/* When its phases ended. */
+static char *
+put_events(char *out, const struct access_activation *v)
+{
+	bool is_first = true;
+	size_t i;
+
+	out = PUT_LITERAL(out, ",\"events\":[");
+	for (i = 0; i < ARRAY_LEN(v->ends_ns); i++) {
+		if (v->ends_ns[i] < v->from_ns || v->ends_ns[i] > v->upto_ns)
+			continue;
+		if (!is_first)
+			*out++ = ',';
+		is_first = false;
+		out = put_number(PUT_LITERAL(out, "{\"timeUnixNano\":\""), (uint64_t)v->ends_ns[i]);
+		out = PUT_LITERAL(out, "\",\"name\":\"");
+		out = PUT_LITERAL(put(out, phase_names[i], strlen(phase_names[i])), "\"}");
+	}
+	return PUT_LITERAL(out, "]");
+}
+
+char *
+access_span_put_activation(char *out, const struct access_activation *v)
+{
+	char name[ACCESS_TEXT_MAX];
+	struct access_text text = {name, 0};
+
+	text.n = (size_t)snprintf(name, sizeof name, "activation %.*s",
+				  (int)MIN(v->revision.n, (size_t)1024), v->revision.s);
+	out = put_begin(out, v->self.trace, v->self.span, NULL, &text, KIND_INTERNAL);
+	out = put_activation_attributes(out, v);
+	out = put_events(put_times(out, v->from_ns, v->upto_ns), v);
+	out = put_links(out, v->links, v->links_n);
+	return PUT_LITERAL(put_status(out, v->has_failed, &v->reason), "}\n");
+}
+
+size_t
+access_span_activation_room(const struct access_activation *v)
+{
+	return ROOM_FIXED + v->links_n * ROOM_LINK + 3 * access_text_room(&v->revision) +
+	       access_text_room(&v->outcome) + access_text_room(&v->instance) +
+	       access_text_room(&v->reason);
 }

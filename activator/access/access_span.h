@@ -1,18 +1,27 @@
-/* access_span - the spans of a request, in the JSON form of OTLP (opentelemetry-proto, "JSON
- * Protobuf Encoding": ids in hexadecimal digits, 64-bit numbers as strings): one for the request,
- * and below it one for the time that it was parked, and one for each phase of its cold start.  Each
- * span is a line; access_otlp.h makes messages of them.  Pure.  Thread: any. */
+/* access_span - spans, in the JSON form of OTLP (opentelemetry-proto, "JSON Protobuf Encoding": ids
+ * in hexadecimal digits, 64-bit numbers as strings): one for a request, and below it one for the
+ * time that it was parked, and one for each phase of its cold start; one for an activation, linked
+ * to the requests that asked for it.  Each span is a line; access_otlp.h makes messages of them.
+ * Pure.  Thread: any. */
 #ifndef ACTIVATOR_ACCESS_ACCESS_SPAN_H
 #define ACTIVATOR_ACCESS_ACCESS_SPAN_H
 
 #include "activator/access/access_line.h"
 
-#define SPAN_ID_SIZE 16 /* hexadecimal digits */
+#define SPAN_TRACE_SIZE 32 /* hexadecimal digits */
+#define SPAN_ID_SIZE 16
 
-/* Where the span of a request stands in its trace; ids in hexadecimal digits, not terminated. */
+/* A span in its trace; ids in hexadecimal digits, not terminated. */
+struct access_span_ref {
+	char trace[SPAN_TRACE_SIZE], span[SPAN_ID_SIZE];
+};
+
+/* Where the span of a request stands in its trace; ids as above. */
 struct access_trace {
-	char trace[32], span[SPAN_ID_SIZE], parent[SPAN_ID_SIZE];
-	bool has_parent; /* the client's span */
+	char trace[SPAN_TRACE_SIZE], span[SPAN_ID_SIZE], parent[SPAN_ID_SIZE];
+	bool has_parent;     /* the client's span */
+	bool has_activation; /* the request has asked for one, whose span this is: */
+	struct access_span_ref activation;
 };
 
 /* The early part of the request's span, as that of its line (access_line.h), and the most bytes
@@ -26,6 +35,26 @@ size_t access_span_room(const struct access_end *, size_t early_n);
  * made. */
 char *access_span_put(char *out, const struct access_end *, const struct access_trace *,
 		      const char *early, size_t early_n, uint64_t random);
+
+/* An activation that has ended. */
+struct access_activation {
+	struct access_span_ref self;
+	struct access_text revision; /* "service/revision" */
+	struct access_text outcome;  /* "ready", "failed" or "given_up" */
+	struct access_text reason;   /* of a failure */
+	struct access_text instance; /* the one that is ready */
+	bool has_failed;
+	uint32_t wanted;   /* instances that the autoscaler wants */
+	uint64_t requests; /* recorded ones that have asked for it … */
+	const struct access_span_ref *links;
+	size_t links_n; /* … and how many of them are linked */
+	/* On the wall clock.  The first phases of cold starts have ended (COLD_SIGNAL to
+	 * COLD_CONNECT); 0: not. */
+	int64_t from_ns, upto_ns, ends_ns[COLD_SEND];
+};
+
+size_t access_span_activation_room(const struct access_activation *);
+char *access_span_put_activation(char *out, const struct access_activation *);
 
 /* Write the low 64 bits of an id; 0 becomes 1, because an id of zeros is none. */
 void access_span_id(char out[SPAN_ID_SIZE], uint64_t id);

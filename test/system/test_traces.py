@@ -11,7 +11,7 @@ import pytest
 
 from fakes.instance import FakeInstance, read_head
 from helpers import free_port, wait_until
-from stack import Client, running
+from stack import Client, Gate, running
 from tls import Tls
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -42,7 +42,16 @@ def decode(message):
             assert of_scope["scope"] == {"name": "activator"}
             for s in of_scope["spans"]:
                 assert set(s) <= {"traceId", "spanId", "parentSpanId", "name", "kind",
-                                  "startTimeUnixNano", "endTimeUnixNano", "attributes", "status"}
+                                  "startTimeUnixNano", "endTimeUnixNano", "attributes", "status",
+                                  "links", "events"}
+                for link in s.get("links", []):
+                    assert set(link) == {"traceId", "spanId"}
+                    assert re.fullmatch("[0-9a-f]{32}", link["traceId"])
+                    assert re.fullmatch("[0-9a-f]{16}", link["spanId"])
+                for event in s.get("events", []):
+                    assert set(event) == {"timeUnixNano", "name"} and event["name"]
+                    assert (int(s["startTimeUnixNano"]) <= int(event["timeUnixNano"]) <=
+                            int(s["endTimeUnixNano"]))
                 assert re.fullmatch("[0-9a-f]{32}", s["traceId"])
                 assert re.fullmatch("[0-9a-f]{16}", s["spanId"]) and int(s["spanId"], 16) != 0
                 assert re.fullmatch("[0-9a-f]{16}", s.get("parentSpanId", PARENT))
@@ -56,11 +65,20 @@ def decode(message):
     return spans
 
 
+def is_activation(span):
+    return span["name"].startswith("activation ")
+
+
+def link_of(span):
+    return {"traceId": span["traceId"], "spanId": span["spanId"]}
+
+
 class Collector:
     """Answers with self.status."""
 
     def __init__(self, port=0, context=None):
         self.spans, self.status, self.posts, self.failures = [], 200, 0, []
+        self.activations = []  # their spans, which are not in self.spans
         self.broken = 0  # connections that ended otherwise than in order, as by a handshake
         collector = self
 
@@ -72,7 +90,9 @@ class Collector:
                     assert self.path == "/v1/traces"
                     assert self.headers["Content-Type"] == "application/json"
                     if collector.status == 200:
-                        collector.spans += decode(json.loads(body))
+                        found = decode(json.loads(body))
+                        collector.activations += [s for s in found if is_activation(s)]
+                        collector.spans += [s for s in found if not is_activation(s)]
                 except Exception as e:  # a thread of its own
                     collector.failures.append("%r: %s" % (e, body[:2000]))
                 self.send_response(collector.status)
@@ -99,6 +119,18 @@ class Collector:
         assert len(self.spans) == n, self.spans
         spans, self.spans = self.spans, []
         return spans
+
+    def activation(self, *roots):
+        """The one that these requests, and no others, have asked for."""
+        wanted, = roots[0]["links"]
+        found = wait_until(lambda: [s for s in self.activations if link_of(s) == wanted],
+                           what="the span of the activation")
+        assert len(found) == 1 and not self.failures, (found, self.failures)
+        assert all(r["links"] == [wanted] for r in roots)
+        key = str
+        assert sorted(found[0]["links"], key=key) == sorted(map(link_of, roots), key=key)
+        assert "parentSpanId" not in found[0] and found[0]["traceId"] != roots[0]["traceId"]
+        return found[0]
 
     def close(self):
         self.server.shutdown()
@@ -170,6 +202,52 @@ def test_a_cold_start_is_a_trace(stack, collector):
         assert s["endTimeUnixNano"] <= root["endTimeUnixNano"]
     for before, after in zip(below[1:], below[2:]):
         assert before["endTimeUnixNano"] == after["startTimeUnixNano"]
+
+
+def test_an_activation_is_linked_to_the_requests_that_asked(tmp_path, origin):
+    """To all that are recorded; a later activation has a span of its own."""
+    gate = Gate(tmp_path)
+    services = """
+service "hello" { hosts = {"hello"} trace_follow = all
+    revision "v1" { max_scale = 1
+        %s } }
+service "far" { hosts = {"far"} trace_sample = 100
+    revision "v1" { addresses = {"127.0.0.1:%d"} } }
+""" % (gate.command(), origin.port)
+    c = Collector()
+    try:
+        with running(tmp_path, services,
+                     activator='trace_collector = "http://localhost:%d"' % c.port) as s:
+            assert s.get("far")[0] == 200
+            root, = c.wait(1)
+            assert "links" not in root  # nothing was started for it
+            fields = [[("traceparent", "00-%032x-%s-0%d" % (i, PARENT, i < 4))]
+                      for i in range(1, 5)]  # the last one is not recorded
+            threads = [threading.Thread(target=s.get, args=("hello",), kwargs={"fields": f})
+                       for f in fields]
+            for t in threads:
+                t.start()
+            wait_until(lambda: s.metric("activator_parked") == len(threads), what="all of them")
+            gate.open()
+            for t in threads:
+                t.join()
+            roots = [r for r in c.wait(3 * 8) if r["kind"] == 2]
+            a = c.activation(*roots)
+            assert a["name"] == "activation hello/v1" and "status" not in a
+            of = a["attributes"]
+            assert (of["activator.outcome"], of["activator.service"], of["activator.revision"],
+                    of["activator.recorded_requests"]) == ("ready", "hello", "hello/v1", 3)
+            assert {r["attributes"]["activator.instance"] for r in roots} == {
+                of["activator.instance"]}
+            assert [e["name"] for e in a["events"]] == [
+                "cold start: " + p for p in ("signal", "ack", "address", "connect")]
+            wait_until(lambda: not s.instances(), what="zero instances")
+            assert s.get("hello", fields=fields[0])[0] == 200
+            again, = [r for r in c.wait(8) if r["kind"] == 2]
+            assert c.activation(again)["traceId"] != a["traceId"]
+            assert len(c.activations) == 2
+    finally:
+        c.close()
 
 
 def test_the_instance_goes_on_with_the_trace(stack, collector, origin):
@@ -278,6 +356,9 @@ def test_a_refusal_is_an_error(stack, collector):
     root = next(s for s in collector.wait(2) if s["kind"] == 2)
     assert root["status"]["code"] == 2 and "exited with status 3" in root["status"]["message"]
     assert root["attributes"]["activator.outcome"] == "activation_failed"
+    a = collector.activation(root)
+    assert a["attributes"]["activator.outcome"] == "failed"
+    assert a["status"]["code"] == 2 and "exited with status 3" in a["status"]["message"]
 
 
 def test_a_collector_that_is_busy_or_refuses(stack, collector):
