@@ -30,7 +30,7 @@ class Journals:
         self.ends, self.written = {}, set()  # (id, instance): how; the same, with a response
         self.ended_at = {}  # by id
         self.crowded, self.connections = [], []
-        self.instances = 0
+        self.instances, self.names, self.services = 0, {}, set()  # names: as the programs call them
         for path in glob.glob(world.file("journals/*.journal")):
             self.read(path)
         for found in self.receipts.values():
@@ -45,6 +45,8 @@ class Journals:
                 what, at = words[0], int(words[1]) / 1e9
                 if what == "L":
                     service = words[2]
+                    self.names[instance] = words[3]
+                    self.services.add(service)
                 elif what == "B":
                     self.receipts[words[2]].append(Receipt(at, instance, service, words[3]))
                 elif what == "W":

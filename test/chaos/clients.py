@@ -162,7 +162,7 @@ class Worker(threading.Thread):
         """The connection may end meanwhile: what it brought before that counts."""
         with contextlib.suppress(OSError):
             self.connection.request(a.method, a.path, a.service + ".test", body,
-                                    [("X-Id", a.id), *fields])
+                                    [("X-Id", a.id), ("X-Request-Id", a.id), *fields])
 
     def receive(self, a, is_right=lambda body, a: body == a.id.encode() + b"\n"):
         """Read the response, and note what it was."""
@@ -425,7 +425,8 @@ class Streams(Worker):
                 a.opened, a.sent = self.opened, time.monotonic()
                 ids[a] = self.connection.request(
                     a.path, a.service + ".test", a.method,
-                    [("x-id", a.id)] + ([] if a.method == "GET" else [("content-length", "4")]),
+                    [("x-id", a.id), ("x-request-id", a.id)] + (
+                        [] if a.method == "GET" else [("content-length", "4")]),
                     end=a.method == "GET")
                 if a.method != "GET":
                     self.connection.body(ids[a], b"body")

@@ -125,6 +125,9 @@ class Member:
     def conf_text(self):
         return self.world.conf_text()
 
+    def audit_path(self):
+        return self.world.file("state/audit.log")
+
     def write_conf(self, text=None):
         with open(self.conf + ".new", "w") as f:
             f.write(self.conf_text() if text is None else text)
@@ -265,11 +268,19 @@ class Activator(Member):
 state_dir = "%s/state"
 log_level = "debug"
 activator { listen = {"127.0.0.1:%d", "127.0.0.1:%d tls"%s} admin = "127.0.0.1:%d" workers = 2
-    head_timeout = %ds tls_handshake_timeout = %ds idle_timeout = %ds max_connections = %d %s }
+    %s head_timeout = %ds tls_handshake_timeout = %ds idle_timeout = %ds max_connections = %d %s }
 """ % (self.world.path, self.world.path, self.port, self.tls_port,
        ', "127.0.0.1:%d"' % self.more_port if self.settings["listens_more"] else "", self.admin,
-       WAIT_S, WAIT_S, self.settings["idle_s"], self.settings["connections"],
-       self.world.certificate)
+       self.records_text() if self.world.is_recorded else "", WAIT_S, WAIT_S,
+       self.settings["idle_s"], self.settings["connections"], self.world.certificate)
+
+    def records_text(self):
+        """All its requests in the access log, and its audit."""
+        return 'access_log = json access_log_file = "%s.access" access_log_max_bytes = 0\n' \
+               '    audit_file = "%s"' % (self.path, self.audit_path())
+
+    def audit_path(self):
+        return self.path + ".audit"
 
     # --- its processes
 

@@ -8,6 +8,7 @@ import time
 
 from chaos import clients, faults, members
 from chaos.books import Books
+from chaos.records import Records
 from helpers import BUILD, WAIT_S, wait_until
 from chaos.world import World
 
@@ -19,7 +20,7 @@ class Result:
     def __init__(self, seed, judges_waits):
         self.judges_waits = judges_waits
         self.seed, self.wrong, self.books, self.actions, self.calm_s = seed, [], None, [], None
-        self.path, self.logs = None, ""
+        self.path, self.logs, self.records = None, "", None
 
     def text(self):
         """For people, of a seed that failed."""
@@ -106,11 +107,18 @@ def play(world, result, seconds, names, pulse):
     judge_reload(world)
     result.calm_s = until_served(world, crowd, world.services)
     until_idle(world)
+    metrics = {a.name: a.metrics() for a in world.activators}
     for a in world.activators:
-        books.judge_activator(a, a.metrics())
-    books.judge_usage(wait_until(world.usage, what="the books of the autoscaler"))
+        books.judge_activator(a, metrics[a.name])
+    usage = wait_until(world.usage, what="the books of the autoscaler")
+    books.judge_usage(usage)
     world.stop()
-    result.wrong += books.judge()
+    books.judge()
+    if world.is_recorded:
+        result.records = Records(world, books)
+        result.records.note(metrics, usage)
+        result.records.judge()
+    result.wrong += books.faults
 
 
 def run_seed(seed, path, seconds=SECONDS, names=None, judges_waits=True):
@@ -118,7 +126,8 @@ def run_seed(seed, path, seconds=SECONDS, names=None, judges_waits=True):
     result = Result(seed, judges_waits)
     result.path = str(path)
     os.makedirs(result.path, exist_ok=True)
-    world = World(result.path, 1 + seed % 2, is_old=seed // 2 % 2 == 1)
+    world = World(result.path, 1 + seed % 2, is_old=seed // 2 % 2 == 1,
+                  is_recorded=seed // 4 % 2 == 0)
     pulse = clients.Pulse()
     try:
         pulse.start()
@@ -186,6 +195,10 @@ def main(seeds, seconds, names, is_kept):
         else:
             print("seed %d: %d faults; %s; as before after %.1f s" % (
                 seed, len(result.books.done), result.books.summary(), result.calm_s), flush=True)
+        if result.records is not None:
+            print("seed %d: records: %s" % (seed, ", ".join(
+                "%s %d" % x for x in result.records.figures.items())), flush=True)
+        if not result.wrong:
             if not is_kept:
                 shutil.rmtree(path)
     print(effects.text())

@@ -505,6 +505,7 @@ static void
 listen_at_port(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	const char *id = getenv("ACTIVATOR_INSTANCE");
 	int on = 1;
 
 	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -514,7 +515,7 @@ listen_at_port(void)
 		perror("witness: cannot listen");
 		exit(1);
 	}
-	note('L', "%s", service);
+	note('L', "%s %s", service, id == NULL ? "-" : id);
 }
 
 static void

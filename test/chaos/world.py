@@ -44,10 +44,11 @@ class Process:
 
 
 class World:
-    """is_old: the kernel gives no pidfd of a peer."""
+    """is_old: the kernel gives no pidfd of a peer.  is_recorded: with access logs and audits."""
 
-    def __init__(self, path, activators=1, services=tuple(SERVICES), is_old=False):
-        self.path, self.is_old = str(path), is_old
+    def __init__(self, path, activators=1, services=tuple(SERVICES), is_old=False,
+                 is_recorded=False):
+        self.path, self.is_old, self.is_recorded = str(path), is_old, is_recorded
         os.makedirs(self.file("journals"))
         os.makedirs(self.file("state"))
         self.tls = Tls(self.path)
@@ -83,10 +84,11 @@ class World:
         return """socket = "%s/s"
 state_dir = "%s/state"
 log_level = "debug"
-activator { activation_timeout = %ds response_timeout = %ds }
-autoscaler { admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_zero_grace = 1s
+activator { activation_timeout = %ds response_timeout = %ds %s }
+autoscaler { %s admin = "127.0.0.1:%d" ports = "%d-%d" stable_window = 1s scale_to_zero_grace = 1s
     target_utilization = %d orphan_timeout = %ds }
-%s""" % (self.path, self.path, WAIT_S, WAIT_S, self.scaler_admin, *self.instance_ports,
+%s""" % (self.path, self.path, WAIT_S, WAIT_S, "access_log = json" if self.is_recorded else "",
+         "" if self.is_recorded else 'audit_file = ""', self.scaler_admin, *self.instance_ports,
          self.settings["utilization"], 5 * WAIT_S,  # a busy machine starts the next one late
          "".join(self.service(s) for s in self.services if s != "extra" or self.settings["extra"]))
 
