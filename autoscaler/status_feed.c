@@ -24,8 +24,8 @@
 #define SLICE CLK_MS		 /* a pass takes so long at a time … */
 #define SLICE_EVERY (3 * CLK_MS) /* … with so much between, for other work */
 #define PASS_EVERY (CLK_S / 2)	 /* from the begin of a pass to that of the next, at least */
-#define PASS_PART 50		 /* … and a pause of so many times the CPU time that it has used … */
-#define PAUSE_MAX (30 * CLK_S)	 /* … but no longer than this: what is shown must not be too old */
+#define PASS_PART 50		 /* … then a pause of so many times the CPU time it used … */
+#define PAUSE_MAX (30 * CLK_S)	 /* … but at most this: what is shown must not be too old */
 #define BEAT_EVERY (5 * CLK_S)	 /* while nothing changes */
 #define CLOCK_STEP CLK_S	 /* of the wall clock, which changes all times that are shown */
 #define DECISIONS 100		 /* the last ones over all revisions */
@@ -594,7 +594,9 @@ rest(struct status_feed *sf)
 static int64_t
 pause_of(const struct status_feed *sf)
 {
-	return MAX(PASS_EVERY - (clk_now() - sf->begun_ns), MIN(PASS_PART * sf->used_ns, PAUSE_MAX));
+	int64_t pause = MIN(PASS_PART * sf->used_ns, PAUSE_MAX);
+
+	return MAX(PASS_EVERY - (clk_now() - sf->begun_ns), pause);
 }
 
 static void
