@@ -122,18 +122,14 @@ put_platform(struct strbuf *b, struct driver *d)
 static void
 put_decisions(struct strbuf *b, const struct reconcile *r)
 {
-	uint64_t sums[DECIDE_RULES_N] = {0};
-	struct scaled_revision *rev;
-	size_t at = 0, i;
+	const uint64_t *n = reconcile_decisions(r);
+	size_t i;
 
-	while ((rev = reconcile_next(r, &at)) != NULL)
-		for (i = 0; i < DECIDE_RULES_N; i++)
-			sums[i] += rev->decisions[i];
 	metric_head(b, &defs[M_DECISIONS]);
 	for (i = 0; i < DECIDE_RULES_N; i++) {
 		const char *labels[] = {decide_rule_name((enum decide_rule)i)};
 
-		metric_sample(b, &defs[M_DECISIONS], labels, (double)sums[i]);
+		metric_sample(b, &defs[M_DECISIONS], labels, (double)n[i]);
 	}
 }
 

@@ -23,6 +23,7 @@ struct reconcile {
 	int64_t longest_window; /* the longest stable window of all revisions, ns */
 	int64_t heard_ns;	/* since when an activator has been connected; 0: none is */
 	bool is_frozen;
+	uint64_t decisions[DECIDE_RULES_N]; /* of all revisions, also of those that are gone */
 
 	struct scaled_set set;
 	struct peers peers;
@@ -195,7 +196,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 		dryrun_take(&rev->dryrun, &rev->view, n, now_ns);
 	quota_claim(&r->quota, rev, &before);
 	scaled_allot(rev, quota_allotted(&r->quota, rev), &r->peers, now_ns);
-	rev->decisions[rev->wanted.rule]++;
+	r->decisions[rev->wanted.rule]++;
 }
 
 /* The driver has shown the revision for the first time.  Count the scale that the driver shows
@@ -693,6 +694,12 @@ bool
 reconcile_is_silent(const struct reconcile *r, const char *id)
 {
 	return peers_is_silent(&r->peers, id, clk_now());
+}
+
+const uint64_t *
+reconcile_decisions(const struct reconcile *r)
+{
+	return r->decisions;
 }
 
 struct scaled_revision *

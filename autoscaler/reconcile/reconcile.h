@@ -156,6 +156,8 @@ bool reconcile_next_owner(const struct reconcile *, size_t *at, struct reconcile
 const struct shares *reconcile_shares(const struct reconcile *, const char *name);
 /* Is the activator connected, and reports nothing? */
 bool reconcile_is_silent(const struct reconcile *, const char *id);
+/* How many were made by each rule, DECIDE_RULES_N; of revisions that are gone, too. */
+const uint64_t *reconcile_decisions(const struct reconcile *);
 struct scaled_revision *reconcile_find(const struct reconcile *,
 				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */

@@ -118,7 +118,7 @@ struct scaled_revision {
 	struct scale_audit audit;
 
 	/* counted */
-	uint64_t activations, failures, decisions[DECIDE_RULES_N], drains_done, drains_taken_back;
+	uint64_t activations, failures, drains_done, drains_taken_back;
 	uint64_t held_backs, ended[ENDED_N];
 	struct metric_hist cold_starts;
 };
