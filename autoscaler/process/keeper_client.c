@@ -212,11 +212,18 @@ on_hello(struct keeper_client *c, const struct keeper_msg *m)
 	c->ops->on_up(c->arg);
 }
 
+/* The keeper sends the first message.  It may be killed before: a program before this one in this
+ * process may have started it, and then nobody else reaps it. */
 static void
 on_link_up(struct link *l, void *arg)
 {
-	(void)l; /* the keeper sends the first message */
-	(void)arg;
+	struct keeper_client *c = arg;
+	pid_t pid;
+	uid_t uid;
+
+	link_peer_process(l, &pid, &uid);
+	if (pid > 0)
+		watch_process(c, pid, false);
 }
 
 static void
