@@ -36,8 +36,9 @@
 #define LOCK_NAME "autoscaler.lock"
 #define TICK CLK_S
 #define CHORES_EVERY (5 * CLK_MS)
-#define SAVE_EVERY (60 * CLK_S) /* how often what was learned is written to state_dir */
-#define CLOSE_MOST (2 * CLK_S)	/* how long drivers may take to close after a failed start */
+#define SAVE_EVERY (60 * CLK_S)	    /* how often what was learned is written to state_dir */
+#define CLOSE_MOST (2 * CLK_S)	    /* how long drivers may take to close after a failed start */
+#define REPORTS_MOST (300 * CLK_MS) /* how long the last reports of activators may take to come */
 
 struct autoscaler {
 	struct loop *loop;
@@ -865,6 +866,8 @@ control_close(struct autoscaler **ap)
 	if (a->is_relaunched)
 		hold_signals(a);
 	is_relaunched = a->is_relaunched;
+	if (a->is_listening)
+		hub_finish(a->hub, REPORTS_MOST); /* while what activators report has a receiver */
 	ctl_server_close(&a->ctl);
 	ctl_commands_free(&a->ctl_commands);
 	rollouts_free(&a->rollouts);

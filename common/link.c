@@ -1,6 +1,7 @@
 #include "common/link.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -635,6 +636,53 @@ link_server_fds(const struct link_server *s, int *fds, size_t max)
 			fds[n++] = l->fd;
 	}
 	return n;
+}
+
+/* Wait until something has come from one of the links, until end_ns at most.  False: nothing has,
+ * or no link is left. */
+static bool
+wait_for_links(const struct link_server *s, int64_t end_ns)
+{
+	struct pollfd *fds = xcalloc(s->links.n + 1, sizeof *fds);
+	struct list_node *node, *tmp;
+	int64_t left = end_ns - clk_now();
+	nfds_t n = 0;
+	int got = 0;
+
+	LIST_FOREACH(&s->links, node, tmp) {
+		const struct link *l = container_of(node, struct link, node);
+
+		if (l->state == LINK_UP)
+			fds[n++] = (struct pollfd){.fd = l->fd, .events = POLLIN};
+	}
+	if (n > 0 && left > 0)
+		got = poll(fds, n, (int)((left + CLK_MS - 1) / CLK_MS));
+	free(fds);
+	return got > 0 || (got < 0 && errno == EINTR);
+}
+
+void
+link_server_finish(struct link_server *s, int64_t ns)
+{
+	int64_t end_ns = clk_now() + ns;
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&s->links, node, tmp) {
+		struct link *l = container_of(node, struct link, node);
+
+		if (l->state == LINK_UP && !l->is_write_broken)
+			flush(l);
+		if (l->state == LINK_UP)
+			shutdown(l->fd, SHUT_WR);
+	}
+	while (wait_for_links(s, end_ns)) {
+		LIST_FOREACH(&s->links, node, tmp) {
+			struct link *l = container_of(node, struct link, node);
+
+			while (l->state == LINK_UP && !l->is_freed && read_some(l))
+				;
+		}
+	}
 }
 
 void

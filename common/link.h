@@ -74,6 +74,10 @@ NODISCARD struct link_server *link_listen_private(struct loop *, const char *pat
 NODISCARD int link_server_allow_group(struct link_server *, gid_t, struct err *);
 /* Put the descriptors of the accepted connections, at most max, into fds.  Returns how many. */
 size_t link_server_fds(const struct link_server *, int *fds, size_t max);
+/* At the end of a server, outside of the loop's rounds: send nothing more on the accepted links,
+ * and deliver what their peers have sent until each has closed its end, for ns at most.  A peer
+ * that loses its link has no other way to know what was read. */
+void link_server_finish(struct link_server *, int64_t ns);
 /* Stop listening, remove the socket, and close the accepted links without on_down. */
 void link_server_free(struct link_server **);
 

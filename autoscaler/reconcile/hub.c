@@ -359,6 +359,12 @@ hub_open(struct loop *loop, const char *path, const char *id, const struct hub_o
 }
 
 void
+hub_finish(struct hub *h, int64_t ns)
+{
+	link_server_finish(h->server, ns);
+}
+
+void
 hub_close(struct hub **hp)
 {
 	struct hub *h = *hp;

@@ -48,6 +48,8 @@ struct hub_ops {
  * All arguments are borrowed until hub_close(). */
 NODISCARD struct hub *hub_open(struct loop *, const char *path, const char *id,
 			       const struct hub_ops *, void *arg, struct err *);
+/* Before hub_close(), outside of the loop's rounds: link_server_finish(). */
+void hub_finish(struct hub *, int64_t ns);
 /* Close all links, without callbacks; nulls. */
 void hub_close(struct hub **);
 

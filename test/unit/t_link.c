@@ -631,6 +631,48 @@ a_killed_peer_is_noticed(void **state)
 }
 
 static void
+a_server_that_finishes_gets_what_its_peers_send_until_they_see_its_end(void **state)
+{
+	struct world *w = *state;
+	pid_t child;
+	int fd;
+
+	serve(w);
+	fd = raw_connect(w);
+	child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		char byte;
+
+		(void)!write(fd, "one\n", 4);
+		while (read(fd, &byte, 1) > 0)
+			;
+		_exit(write(fd, "two\n", 4) == 4 ? 0 : 1);
+	}
+	close(fd);
+	link_server_finish(w->server, PATIENCE);
+	assert_string_equal(w->far.text.data, "one|two|");
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	link_server_free(&w->server);
+	loop_settle(w->loop);
+	assert_int_equal(w->far.downs, 0);
+}
+
+static void
+a_server_that_finishes_waits_for_no_peer_for_ever(void **state)
+{
+	struct world *w = *state;
+	int fd;
+
+	serve(w);
+	fd = raw_connect(w);
+	raw_send(fd, "one\n");
+	link_server_finish(w->server, 20 * CLK_MS);
+	assert_string_equal(w->far.text.data, "one|");
+	close(fd);
+}
+
+static void
 the_socket_has_its_mode_and_goes_with_the_server(void **state)
 {
 	struct world *w = *state;
@@ -747,6 +789,8 @@ main(void)
 		T(a_peer_that_is_cut_after_it_was_accepted_does_not_reset_the_back_off),
 		T(a_connection_that_cannot_be_accepted_waits),
 		T(a_killed_peer_is_noticed),
+		T(a_server_that_finishes_gets_what_its_peers_send_until_they_see_its_end),
+		T(a_server_that_finishes_waits_for_no_peer_for_ever),
 		T(the_socket_has_its_mode_and_goes_with_the_server),
 		T(a_private_socket_is_its_owners_alone),
 		T(a_private_socket_opens_to_a_group),
