@@ -89,9 +89,9 @@ def test_frozen(tmp_path):
         has_served = False
         while not has_served:  # a may hold all of them at that moment
             with stopped(a.program.pid):
-                if b.share() > 0:
-                    b.wait_served(3 * ENOUGH)
-                    has_served = True
+                before = b.served
+                wait_until(lambda: b.served >= before + 3 * ENOUGH or b.share() == 0)
+                has_served = b.served >= before + 3 * ENOUGH
         a.wait_served()
         b.wait_served()
 
