@@ -13,6 +13,7 @@
 #define BYTES_A_TURN ((size_t)64 << 10)
 #define FRAMES_A_TURN 500
 #define READ_FIRST ((uint32_t)16 << 10)
+#define READ_MOST ((uint32_t)32 << 10) /* however large the frames were until now */
 #define WRITES_A_ROUND 4
 #define TRIM_AFTER CLK_S  /* without a stream */
 #define GOAWAY_WAIT CLK_S /* for the answer to the PING between two GOAWAYs */
@@ -237,7 +238,7 @@ adapt_read_size(struct conn_h2 *h2, size_t got, uint64_t frames)
 		h2->read_size = (uint32_t)MAX(got * FRAMES_A_TURN / frames, (size_t)IO_AHEAD);
 	else if (got == h2->read_size)
 		h2->read_size *= 2;
-	h2->read_size = MIN(h2->read_size, (uint32_t)WORKER_BUFFER);
+	h2->read_size = MIN(h2->read_size, READ_MOST);
 }
 
 static void

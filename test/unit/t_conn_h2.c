@@ -644,11 +644,44 @@ small_frames_have_many_turns(void **state)
 	end(&t);
 }
 
+/* Large frames let reads grow.  The small ones that follow them still have many turns. */
+static void
+small_frames_after_large_ones_have_many_turns(void **state)
+{
+	static const char post[] = "\x83\x86\x84\x41\x01s", data[] = "\0\0\1\0\0\0\0\0\1x";
+	struct world *t = make("activator { }");
+	const struct conn *c = begin(t);
+	static const char large[FRAME_HEAD + (16 << 10)] = {0, 0x40, 0, 0, 0, 0, 0, 0, 1};
+	char *much = xcalloc(6000, 10);
+	uint64_t before, end_at, n;
+	int rounds_n, i;
+
+	(void)state;
+	send_frame(t, 1, 4, 1, post, sizeof post - 1);
+	for (i = 0; i < 3; i++)
+		assert_int_equal(send(t->client, large, sizeof large, MSG_NOSIGNAL), sizeof large);
+	rounds(t);
+	before = h2_frames(c->h2->session);
+	end_at = before + 6000;
+	for (i = 0; i < 6000; i++)
+		memcpy(much + (size_t)i * 10, data, 10);
+	assert_int_equal(send(t->client, much, 60000, MSG_NOSIGNAL), 60000);
+	for (rounds_n = 0; before < end_at && rounds_n < 100; rounds_n++, before = n) {
+		loop_once(t->w->loop, true);
+		n = h2_frames(c->h2->session);
+		assert_true(n - before <= 4000);
+	}
+	assert_int_equal(before, end_at);
+	free(much);
+	end(&t);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(small_frames_have_many_turns),
+		cmocka_unit_test(small_frames_after_large_ones_have_many_turns),
 		cmocka_unit_test(glitches_come_back_with_time),
 		cmocka_unit_test(an_idle_connection_ends),
 		cmocka_unit_test(a_head_that_stalls_ends_the_connection),
