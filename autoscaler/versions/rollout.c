@@ -282,7 +282,7 @@ rollout_weight(const struct rollout *r, const char *revision)
 			continue;
 		sum += r->before[i].percent;
 		if (strcmp(r->before[i].revision, revision) == 0)
-			own = r->before[i].percent;
+			own += r->before[i].percent;
 	}
 	return strcmp(revision, r->to) == 0 ? percent * sum : own * (100 - percent);
 }
