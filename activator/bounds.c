@@ -43,6 +43,17 @@ bounds_open(struct bounds *b, struct err *e)
 	return 0;
 }
 
+/* An ended process may have had the pid of this one. */
+static void
+forget_replaced(struct bounds *b, pid_t pid)
+{
+	uint32_t i;
+
+	for (i = 0; i < BOUNDS_PROCESSES; i++)
+		if (atomic_load(&b->parts[i].replaced_pid) == (int32_t)pid)
+			atomic_store(&b->parts[i].replaced_pid, 0);
+}
+
 int
 bounds_join(struct bounds *b, int fd, uint32_t part, struct err *e)
 {
@@ -58,6 +69,7 @@ bounds_join(struct bounds *b, int fd, uint32_t part, struct err *e)
 		return err_set(e, 0, "the memory of the bounds has no part %u", part);
 	if (map(b, fd, e) < 0)
 		return -1;
+	forget_replaced(b, getpid());
 	b->own = &b->parts[part];
 	atomic_store(&b->own->pid, (int32_t)getpid());
 	return 0;
@@ -119,6 +131,24 @@ bounds_clear(struct bounds *b, pid_t pid)
 		    atomic_compare_exchange_strong(&b->parts[i].pid, &owner, INT32_MIN))
 			clear(&b->parts[i]);
 	}
+}
+
+void
+bounds_give_way(struct bounds *b, pid_t successor)
+{
+	atomic_store(&b->own->successor_pid, (int32_t)successor);
+	atomic_store(&b->own->replaced_pid, atomic_load(&b->own->pid));
+}
+
+pid_t
+bounds_successor(const struct bounds *b, pid_t pid)
+{
+	uint32_t i;
+
+	for (i = 0; i < BOUNDS_PROCESSES; i++)
+		if (atomic_load(&b->parts[i].replaced_pid) == (int32_t)pid)
+			return atomic_load(&b->parts[i].successor_pid);
+	return 0;
 }
 
 uint64_t

@@ -27,6 +27,9 @@ struct bounds_part {
 	_Atomic uint64_t stream_bytes; /* of connections of HTTP/2, and bodies that their streams
 					  keep */
 	_Atomic int32_t pid;	       /* 0: the part is free; -1: it will be assigned */
+	/* The process that has given way to its successor, and that one; 0: none.  They stay when
+	 * the part is cleared. */
+	_Atomic int32_t replaced_pid, successor_pid;
 };
 
 struct bounds {
@@ -57,6 +60,11 @@ NODISCARD bool bounds_reserve(struct bounds *, uint32_t *part);
 void bounds_unreserve(struct bounds *, uint32_t part);
 /* The process has ended: its part is free.  Several processes may call it for the same one. */
 void bounds_clear(struct bounds *, pid_t);
+
+/* This process has given way to its successor. */
+void bounds_give_way(struct bounds *, pid_t successor);
+/* To which process that one has given way, also once it has ended.  0: to none. */
+pid_t bounds_successor(const struct bounds *, pid_t);
 
 /* What this process holds. */
 uint64_t bounds_parked(const struct bounds *);

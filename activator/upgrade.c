@@ -191,7 +191,23 @@ on_successor_ended(const struct upgrade *u)
 	log_warn(NULL, "the activator that has taken over has ended", "pid=%d", (int)u->successor);
 }
 
-/* One that was replaced by a further one ends in order, and is missed by nobody. */
+/* Does a process live to which that one, or one after it, has given way? */
+static bool
+has_live_successor(const struct upgrade *u, pid_t pid)
+{
+	int i;
+
+	for (i = 0; i < BOUNDS_PROCESSES; i++) {
+		pid = bounds_successor(u->bounds, pid);
+		if (pid <= 0)
+			return false;
+		if (kill(pid, 0) == 0 || errno != ESRCH)
+			return true;
+	}
+	return false;
+}
+
+/* If the successor was replaced by a further process, that one serves: nothing is lost. */
 static void
 on_child_successor_ended(const struct upgrade *u, int status)
 {
@@ -202,7 +218,8 @@ on_child_successor_ended(const struct upgrade *u, int status)
 		return;
 	}
 	on_successor_ended(u);
-	u->ops->on_successor_lost(u->arg);
+	if (!has_live_successor(u, u->successor))
+		u->ops->on_successor_lost(u->arg);
 }
 
 static void
@@ -373,6 +390,7 @@ on_accepting(struct upgrade *u)
 	loop_timer_clear(&u->timer);
 	close_socket(u);
 	u->counts.replaced++;
+	bounds_give_way(u->bounds, u->successor);
 	if (u->successor != u->child)
 		watch_grandchild(u);
 	u->ops->on_replaced(u->successor, u->arg);

@@ -31,8 +31,8 @@ struct upgrade_ops {
 	bool (*tickets)(struct tls_ticket_keys *, int64_t *rotated_ns, void *arg);
 	/* The new process accepts: accept no more, and end when all requests have. */
 	void (*on_replaced)(pid_t, void *arg);
-	/* The new process, a child of this one, was killed or has failed after it had taken over.
-	 */
+	/* The new process, a child of this one, was killed or has failed after it had taken over,
+	 * and no process lives to which it had given way. */
 	void (*on_successor_lost)(void *arg);
 };
 

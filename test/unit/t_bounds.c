@@ -105,6 +105,31 @@ one_that_has_ended_counts_no_more(void **state)
 	bounds_close(&old);
 }
 
+/* Its parent asks only after another process may have cleared its part. */
+static void
+a_successor_is_known_after_the_end(void **state)
+{
+	struct bounds old = opened(), mid, new;
+	uint32_t part;
+
+	(void)state;
+	assert_true(bounds_reserve(&old, &part));
+	mid = joined(&old, part);
+	assert_int_equal(bounds_successor(&old, 1000 + (pid_t)part), 0);
+	bounds_give_way(&mid, 4321);
+	bounds_clear(&old, 1000 + (pid_t)part);
+	assert_int_equal(bounds_successor(&old, 1000 + (pid_t)part), 4321);
+	assert_int_equal(bounds_successor(&old, 4321), 0);
+	/* Another process gets the same pid. */
+	atomic_store(&old.parts[part].replaced_pid, (int32_t)getpid());
+	assert_true(bounds_reserve(&old, &part));
+	new = joined(&old, part);
+	assert_int_equal(bounds_successor(&old, getpid()), 0);
+	bounds_close(&new);
+	bounds_close(&mid);
+	bounds_close(&old);
+}
+
 static void
 parts(void **state)
 {
@@ -149,6 +174,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_count),
 		cmocka_unit_test(one_that_has_ended_counts_no_more),
+		cmocka_unit_test(a_successor_is_known_after_the_end),
 		cmocka_unit_test(parts),
 		cmocka_unit_test(foreign_memory_is_refused),
 	};
