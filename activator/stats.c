@@ -247,6 +247,23 @@ keep_missed(struct stats *s)
 	}
 }
 
+/* What has ended at revisions that are no longer described. */
+static void
+add_gone(struct stats *s)
+{
+	const char *name;
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&s->counts, &at, &name, &value)) {
+		struct msg_stat stat = {.name = (char *)(uintptr_t)name,
+					.counts = xcalloc(1, sizeof *stat.counts)};
+
+		*stat.counts = *(const struct request_counts *)value;
+		add_stat(s, &stat);
+	}
+}
+
 static void
 report(struct stats *s)
 {
@@ -274,10 +291,11 @@ report(struct stats *s)
 		stat.tally = tally_copy(rev->tally);
 		add_stat(s, &stat);
 	}
+	add_gone(s);
 	send_line(s, false);
 	s->is_renewed = false;
 	forget_all(&s->missed);
-	forget_all(&s->counts); /* of revisions that are gone */
+	forget_all(&s->counts);
 }
 
 /* --- a collection --- */

@@ -7,6 +7,7 @@
 #include "common/hmap.h"
 
 #define HOUR_NS (3600 * CLK_S)
+#define GONE_NS (300 * CLK_S) /* requests of a removed revision that end later are not counted */
 
 /* An instance, for the CPU time that it uses from one view to the next. */
 struct mark {
@@ -39,6 +40,7 @@ struct gauge {
 	bool is_changed;       /* by more than idle time, since it was handed out */
 	int64_t active_ns;     /* when it last changed so; INT64_MIN: never */
 	int64_t written_ns;    /* when that was */
+	int64_t gone_ns;       /* in gone: when it was removed */
 
 	struct amounts before; /* of the parts that have ended */
 	struct amounts total;  /* for meter_total() */
@@ -46,6 +48,7 @@ struct gauge {
 
 struct meter {
 	struct hmap gauges; /* by revision */
+	struct hmap gone;   /* likewise: of revisions that were removed, for GONE_NS */
 	int64_t now_ns, hour;
 	uint64_t parts;
 };
@@ -62,6 +65,7 @@ meter_new(int64_t now_ns, int64_t wall_ns)
 	struct meter *m = xcalloc(1, sizeof *m);
 
 	hmap_init(&m->gauges);
+	hmap_init(&m->gone);
 	m->now_ns = now_ns;
 	m->hour = hour_of(wall_ns);
 	return m;
@@ -99,6 +103,10 @@ meter_free(struct meter **mp)
 	while (hmap_next(&m->gauges, &at, NULL, &value))
 		gauge_free(value);
 	hmap_fini(&m->gauges);
+	at = 0;
+	while (hmap_next(&m->gone, &at, NULL, &value))
+		gauge_free(value);
+	hmap_fini(&m->gone);
 	free(m);
 }
 
@@ -183,11 +191,33 @@ turn(struct meter *m, int64_t upto_ns, int64_t hour, meter_fn *fn, void *arg)
 	m->hour = hour;
 }
 
+/* Hand out what has ended at revisions that were removed. */
+static void
+end_gone(struct meter *m, meter_fn *fn, void *arg)
+{
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&m->gone, &at, NULL, &value)) {
+		struct gauge *g = value;
+
+		if (g->is_changed) {
+			end_part(m, g, fn, arg);
+			begin_part(m, g);
+		}
+		if (m->now_ns - g->gone_ns >= GONE_NS) {
+			hmap_remove(&m->gone, g->account.revision);
+			gauge_free(g);
+		}
+	}
+}
+
 void
 meter_advance(struct meter *m, int64_t now_ns, int64_t wall_ns, meter_fn *fn, void *arg)
 {
 	int64_t from_wall_ns = wall_ns - (now_ns - m->now_ns), upto = hour_of(wall_ns);
 
+	end_gone(m, fn, arg);
 	if (hour_of(from_wall_ns) != m->hour) /* the clock was set */
 		turn(m, m->now_ns, hour_of(from_wall_ns), fn, arg);
 	while (m->hour < upto)
@@ -247,6 +277,28 @@ meter_revisions_add(struct meter *m, const struct account *a, bool is_external, 
 	g->is_seen = true;
 }
 
+/* Requests at it may still end. */
+static void
+keep_gone(struct meter *m, struct gauge *g)
+{
+	struct gauge *former = hmap_find(&m->gone, g->account.revision);
+
+	marks_free(g->marks, g->n);
+	g->marks = NULL;
+	g->n = g->live = g->measured = 0;
+	g->memory_bytes = 0;
+	g->is_waking = false;
+	g->gone_ns = m->now_ns;
+	begin_part(m, g);
+	if (former != NULL) {
+		amounts_add(&g->amounts, &former->amounts);
+		g->is_changed = former->is_changed;
+		hmap_remove(&m->gone, g->account.revision);
+		gauge_free(former);
+	}
+	hmap_put(&m->gone, g->account.revision, g);
+}
+
 void
 meter_revisions_end(struct meter *m, meter_fn *fn, void *arg)
 {
@@ -259,7 +311,7 @@ meter_revisions_end(struct meter *m, meter_fn *fn, void *arg)
 		integrate(g, m->now_ns);
 		end_part(m, g, fn, arg);
 		hmap_remove(&m->gauges, g->account.revision);
-		gauge_free(g);
+		keep_gone(m, g);
 	}
 }
 
@@ -460,6 +512,8 @@ meter_stats(struct meter *m, uint64_t peer, const struct msg_stats *s)
 		struct gauge *g = hmap_find(&m->gauges, s->v[i].name);
 
 		if (g == NULL)
+			g = hmap_find(&m->gone, s->v[i].name);
+		if (g == NULL)
 			continue;
 		add_stat(g, &s->v[i], s->period_ms, m->now_ns);
 		if (g->is_waking && s->period_ms > 0)
@@ -475,6 +529,7 @@ meter_write(struct meter *m, int64_t write_ns, int64_t idle_ns, meter_fn *fn, vo
 	struct gauge *g;
 	size_t at = 0;
 
+	end_gone(m, fn, arg);
 	while ((g = next(m, &at)) != NULL) {
 		struct meter_part p;
 

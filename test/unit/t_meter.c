@@ -412,6 +412,40 @@ counts_of_an_activator(void **state)
 	assert_true(total().requests == 18);
 }
 
+/* A request that was under way when its revision was removed counts when it ends. */
+static void
+what_ends_at_a_revision_that_is_gone(void **state)
+{
+	struct request_counts counts = {.requests = 1};
+	struct msg_stat s = {.name = b_v1, .counts = &counts};
+	const struct msg_stats stats = {.period_ms = 1000, .v = &s, .n = 1};
+
+	(void)state;
+	counts.ends[REQUEST_2XX] = 1;
+	set_revisions(true, false);
+	pass(CLK_S);
+	set_revisions(false, false);
+	assert_int_equal(finals_n, 1);
+	meter_stats(m, ONE, &stats);
+	pass(CLK_S);
+	assert_int_equal(finals_n, 2);
+	assert_string_equal(final_name, b_v1);
+	assert_true(finals[1].amounts.ends[REQUEST_2XX] == 1);
+	assert_true(finals[1].amounts.observed_s == 0);
+	pass(CLK_S);
+	assert_int_equal(finals_n, 2);
+	meter_stats(m, ONE, &stats);
+	set_revisions(true, false); /* removed and made again, twice */
+	set_revisions(false, false);
+	pass(CLK_S);
+	assert_true(sum.requests == 2);
+	pass(600 * CLK_S);
+	pass(CLK_S);
+	meter_stats(m, ONE, &stats);
+	pass(CLK_S);
+	assert_true(sum.requests == 2);
+}
+
 /* Whatever the wall clock does, no time is counted twice or lost. */
 static void
 steps_of_the_clock(void **state)
@@ -455,6 +489,7 @@ main(void)
 		TEST(requests),
 		TEST(missed_requests),
 		TEST(counts_of_an_activator),
+		TEST(what_ends_at_a_revision_that_is_gone),
 		TEST(a_wake_counts_once),
 		TEST(a_wake_lasts_while_any_activator_waits),
 		TEST(a_wake_outlives_a_link),
