@@ -460,6 +460,28 @@ def test_the_new_one_is_killed_later(tmp_path):
         assert s.activator.process.wait(WAIT_S) == 0
 
 
+def test_the_new_one_is_killed_once_it_is_replaced(tmp_path):
+    """A further one serves: the oldest one keeps its tunnels."""
+    with upgrading(tmp_path, activator="drain_timeout = 24h") as s, s.connect() as tunnel:
+        gate = Gate(tmp_path)
+        tunnel.sendall(b"GET / HTTP/1.1\r\nHost: tunnel\r\nUpgrade: echo\r\n"
+                       b"Connection: Upgrade\r\n\r\n")
+        assert tunnel.head()[0].split()[1] == "101"
+        first, second = s.upgrade()
+        with s.connect() as busy:
+            busy.request("GET", "/" + gate.query(), "s")
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="s/v1"}') == 1,
+                       what="the request")
+            _, third = s.upgrade()
+            os.kill(second, signal.SIGKILL)
+            wait_until(lambda: s.count('msg="the activator that has taken over has ended"') == 1,
+                       what="its end to be noticed")
+            tunnel.sendall(b"ping")
+            assert tunnel.exactly(4) == b"ping"
+            assert is_running(first) and is_running(third)
+        gate.open()
+
+
 def test_the_old_one_is_killed(tmp_path):
     """The new one goes on: who connects is answered, and who waits in the queue."""
     with upgrading(tmp_path, S) as s:
