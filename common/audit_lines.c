@@ -18,6 +18,7 @@
 #define STEP ((size_t)64 << 10)
 #define LINE_MAX_BYTES ((size_t)64 << 10) /* a longer one is none of ours */
 #define STAT_MAX 4096
+#define OPEN_TRIES 10 /* while the file is being rotated */
 
 /* --- a file --- */
 
@@ -62,34 +63,71 @@ read_lines(int fd, const _Atomic bool *cancel, line_fn *fn, void *arg)
 	return n < 0 ? -1 : 0;
 }
 
+/* -1: there is no such file, or (with err) it cannot be read. */
 static int
-each_line_of(const char *path, const _Atomic bool *cancel, line_fn *fn, void *arg, struct err *e)
+open_file(const char *path, struct stat *st, struct err *e)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), rc;
-	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_errno(e, "cannot read %s", path);
-	if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode)) { /* nothing is kept there */
+	if (fd < 0 && errno != ENOENT)
+		return err_errno(e, "cannot read %s", path);
+	if (fd >= 0 && (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))) { /* nothing is kept there */
 		close(fd);
-		return 0;
+		fd = -1;
 	}
-	rc = read_lines(fd, cancel, fn, arg);
-	if (rc < 0)
-		err_errno(e, "cannot read %s", path);
-	close(fd);
-	return rc;
+	return fd;
+}
+
+static void
+close_file(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* FILE first: a rotation between the two leaves the same file in both, and it is tried again.  In
+ * the other order a rotation would hide a whole file. */
+static int
+open_both(const char *path, const char *old_path, int *fd, int *old, struct err *e)
+{
+	struct stat st, old_st;
+	unsigned i;
+
+	*fd = *old = -1;
+	for (i = 0; i < OPEN_TRIES; i++) {
+		close_file(fd);
+		close_file(old);
+		*e = (struct err){0};
+		*fd = open_file(path, &st, e);
+		if (e->text[0] == '\0')
+			*old = open_file(old_path, &old_st, e);
+		if (e->text[0] != '\0') {
+			close_file(fd);
+			return -1;
+		}
+		if (*fd < 0 || *old < 0 || st.st_ino != old_st.st_ino || st.st_dev != old_st.st_dev)
+			return 0;
+	}
+	close_file(old); /* a link to the same file */
+	return 0;
 }
 
 /* FILE.1, then FILE. */
 static int
 each_line(const char *path, const _Atomic bool *cancel, line_fn *fn, void *arg, struct err *e)
 {
-	char *old = xasprintf("%s.1", path);
-	int rc = each_line_of(old, cancel, fn, arg, e);
+	char *old_path = xasprintf("%s.1", path);
+	int fd, old, rc = open_both(path, old_path, &fd, &old, e);
 
-	free(old);
-	return rc < 0 ? -1 : each_line_of(path, cancel, fn, arg, e);
+	if (rc == 0 && old >= 0 && read_lines(old, cancel, fn, arg) < 0)
+		rc = err_errno(e, "cannot read %s", old_path);
+	if (rc == 0 && fd >= 0 && read_lines(fd, cancel, fn, arg) < 0)
+		rc = err_errno(e, "cannot read %s", path);
+	close_file(&fd);
+	close_file(&old);
+	free(old_path);
+	return rc;
 }
 
 /* --- processes --- */

@@ -531,6 +531,38 @@ what_a_full_disk_has_cut_is_written_again(void **state)
 	strbuf_fini(&lines);
 }
 
+static size_t
+found_in(const struct world *w, size_t *broken)
+{
+	struct audit_search search = {.paths = {w->path}, .bytes_max = (size_t)1 << 20};
+	struct audit_found found;
+	struct strbuf lines;
+	struct err e;
+
+	strbuf_init(&lines, 0);
+	assert_int_equal(audit_lines_find(&search, &no_cancel, &lines, &found, &e), 0);
+	strbuf_fini(&lines);
+	*broken = found.broken;
+	return found.lines;
+}
+
+/* As between the rename of a rotation and the new file. */
+static void
+a_file_with_both_names_is_read_once(void **state)
+{
+	struct world *w = *state;
+	size_t broken;
+
+	open_audit(w, w->path, 0);
+	make(w, 5);
+	audit_close(&w->audit);
+	assert_int_equal(link(w->path, w->old), 0);
+	assert_int_equal(found_in(w, &broken), 10);
+	assert_int_equal(unlink(w->path), 0);
+	assert_int_equal(found_in(w, &broken), 10);
+	assert_int_equal(broken, 0);
+}
+
 static void
 fill_the_queue(void *arg)
 {
@@ -761,6 +793,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_torn_line_ends_before_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_full_disk_has_cut_is_written_again, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_file_with_both_names_is_read_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_queue_has_a_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_bound_of_the_queue_holds_over_moves, setup,
 						teardown),
