@@ -61,6 +61,32 @@ append_file_wrote(struct append_file *f, uint64_t n)
 	f->bytes += n;
 }
 
+bool
+append_file_is_torn(const struct append_file *f)
+{
+	int fd = f->is_regular && f->bytes > 0 ? open(f->path, O_RDONLY | O_CLOEXEC) : -1;
+	char last = '\n';
+
+	if (fd < 0)
+		return false;
+	if (pread(fd, &last, 1, (off_t)f->bytes - 1) != 1)
+		last = '\n';
+	close(fd);
+	return last != '\n';
+}
+
+bool
+append_file_has_changed(struct append_file *f)
+{
+	struct stat st;
+
+	if (f->fd < 0 || !f->is_regular || fstat(f->fd, &st) < 0 ||
+	    (uint64_t)st.st_size == f->bytes)
+		return false;
+	f->bytes = (uint64_t)st.st_size;
+	return true;
+}
+
 /* --- rotating --- */
 
 /* Another process may write to the same file, and may have renamed it already. */

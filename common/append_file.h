@@ -41,5 +41,9 @@ void append_file_close(struct append_file *);
 bool append_file_turn(struct append_file *);
 /* So many bytes were written. */
 void append_file_wrote(struct append_file *, uint64_t n);
+/* Has the last line in the file no end?  A crash may have torn it. */
+bool append_file_is_torn(const struct append_file *);
+/* Has another process changed the length of the file?  It is taken over. */
+bool append_file_has_changed(struct append_file *);
 
 #endif

@@ -144,21 +144,6 @@ note_success(struct audit *a, size_t n)
 
 /* --- the thread: writing --- */
 
-/* A crash may have torn the last line: it must end before the next one begins. */
-static bool
-ends_within_line(const struct append_file *f)
-{
-	int fd = f->is_regular && f->bytes > 0 ? open(f->path, O_RDONLY | O_CLOEXEC) : -1;
-	char last = '\n';
-
-	if (fd < 0)
-		return false;
-	if (pread(fd, &last, 1, (off_t)f->bytes - 1) != 1)
-		last = '\n';
-	close(fd);
-	return last != '\n';
-}
-
 /* So that a new file is still there after a power failure. */
 static void
 sync_folder(const char *path)
@@ -230,7 +215,7 @@ note_open(struct audit *a)
 {
 	a->file.leave = leave_file;
 	a->file.arg = a;
-	a->is_cut = ends_within_line(&a->file);
+	a->is_cut = append_file_is_torn(&a->file);
 	sync_folder(a->file_path);
 }
 
@@ -334,6 +319,8 @@ write_some(struct audit *a, size_t most)
 
 	if (append_file_turn(&a->file))
 		note_open(a);
+	else if (append_file_has_changed(&a->file))
+		a->is_cut = append_file_is_torn(&a->file);
 	encode(a, most, &b);
 	taken = write_text(a, &b.text);
 	code = taken < 0 ? errno : ENOSPC;

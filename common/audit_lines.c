@@ -12,6 +12,7 @@
 #include "common/clk.h"
 #include "common/file.h"
 #include "common/hmap.h"
+#include "common/jget.h"
 #include "common/log.h"
 #include "common/strbuf.h"
 
@@ -284,6 +285,20 @@ drop_oldest(struct finding *f)
 	l->text = NULL;
 }
 
+/* The mark alone does not tell: a disk may lose the middle of a line. */
+static bool
+is_object(const char *line, size_t n)
+{
+	struct jget root;
+	struct err ignored;
+	struct json_t *json = jget_open(line, n, &root, &ignored);
+
+	if (json == NULL)
+		return false;
+	jget_close(&json);
+	return true;
+}
+
 static void
 find_line(const char *line, size_t n, void *arg)
 {
@@ -297,6 +312,10 @@ find_line(const char *line, size_t n, void *arg)
 	if (strncmp(m.time, f->since, MIN(m.time_n, sizeof f->since)) < 0 ||
 	    !is_asked_for(f, line, n))
 		return;
+	if (!is_object(line, n)) {
+		f->found->broken++;
+		return;
+	}
 	if (f->n == f->cap) {
 		f->cap = MAX(2 * f->cap, (size_t)64);
 		f->v = xrealloc(f->v, f->cap * sizeof *f->v);

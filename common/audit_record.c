@@ -180,8 +180,9 @@ audit_record_mark(const char *line, size_t n, struct audit_mark *m)
 
 	if (n < 2 || line[n - 1] != '}' || !take(&at, stop, BEGIN_TIME, &m->time, &m->time_n) ||
 	    !take(&at, stop, BEGIN_ID, &m->id, &m->id_n) ||
-	    !take(&at, stop, BEGIN_EVENT, &event, &event_n))
-		return false;
+	    !take(&at, stop, BEGIN_EVENT, &event, &event_n) ||
+	    memmem(at, (size_t)(stop - at), BEGIN_TIME, sizeof BEGIN_TIME - 1) != NULL)
+		return false; /* or a torn record is followed by another in the same line */
 	m->is_intent = event_n == 6 && memcmp(event, "intent", 6) == 0;
 	m->is_outcome = event_n == 7 && memcmp(event, "outcome", 7) == 0;
 	return true;

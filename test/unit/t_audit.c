@@ -564,6 +564,45 @@ a_file_with_both_names_is_read_once(void **state)
 }
 
 static void
+put_text(const struct world *w, const char *text)
+{
+	FILE *f = fopen(w->path, "a");
+
+	fputs(text, f);
+	fclose(f);
+}
+
+static void
+records_torn_by_another_process_cost_no_other_record(void **state)
+{
+	struct world *w = *state;
+	size_t broken;
+
+	open_audit(w, w->path, 0);
+	make(w, 1);
+	audit_settle(w->audit);
+	while (count_in(w->path, "outcome") != 1)
+		audit_settle(w->audit);
+	put_text(w,
+		 "{\"time\":\"2026-11-30T19:40:00.000000Z\",\"id\":\"1\",\"event\":\"outcome\",");
+	make(w, 1);
+	audit_close(&w->audit);
+	assert_int_equal(found_in(w, &broken), 4);
+	assert_int_equal(broken, 1);
+	/* Both in one line. */
+	put_text(w,
+		 "{\"time\":\"2026-11-30T19:40:00.000000Z\",\"id\":\"1\",\"event\":\"outcome\",");
+	put_text(w,
+		 "{\"time\":\"2026-11-30T19:40:00.000000Z\",\"id\":\"2\",\"event\":\"intent\"}\n");
+	/* Its middle is lost. */
+	put_text(
+		w,
+		"{\"time\":\"2026-11-30T19:40:00.000000Z\",\"id\":\"3\",\"event\":\"intent\",,}\n");
+	assert_int_equal(found_in(w, &broken), 4);
+	assert_int_equal(broken, 3);
+}
+
+static void
 fill_the_queue(void *arg)
 {
 	struct world *w = arg;
@@ -793,7 +832,10 @@ main(void)
 		cmocka_unit_test_setup_teardown(a_torn_line_ends_before_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_a_full_disk_has_cut_is_written_again, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(a_file_with_both_names_is_read_once, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_file_with_both_names_is_read_once, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(
+			records_torn_by_another_process_cost_no_other_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_queue_has_a_bound, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_bound_of_the_queue_holds_over_moves, setup,
 						teardown),
