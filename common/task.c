@@ -130,7 +130,9 @@ task_stop(struct task **tp, int64_t until_ns)
 	is_ended = t->is_ended;
 	is_mailed = t->is_mailed;
 	pthread_mutex_unlock(&t->lock);
-	if (is_ended && !is_mailed) { /* or its mail frees it */
+	if (!is_ended) {
+		pthread_detach(t->thread);
+	} else if (!is_mailed) { /* or its mail frees it */
 		pthread_join(t->thread, NULL);
 		task_free(t);
 	}
