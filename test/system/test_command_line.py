@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import urllib.error
 import urllib.request
@@ -146,14 +147,24 @@ def ask(port, host):
 
 
 def demo_conf(path):
-    """conf/demo.conf with free ports and a folder of its own; returns the port for clients."""
+    """conf/demo.conf with free ports and a folder of its own; returns the ports for clients: plain, TLS."""
     with open(os.path.join(ROOT, "conf/demo.conf")) as f:
         text = f.read()
     ports = {str(n): str(free_port()) for n in (8080, 8081, 8082, 8443)}
     text = re.sub(r"127\.0\.0\.1:(808\d|8443)", lambda m: "127.0.0.1:" + ports[m[1]], text)
     text = text.replace("build/demo", str(path)).replace("= 10s", "= 2s").replace("= 5s", "= 1s")
     (path / "demo.conf").write_text(text)
-    return int(ports["8080"])
+    return int(ports["8080"]), int(ports["8443"])
+
+
+def ask_by_tls(port, host, authority):
+    """As `curl --cacert` does: the certificate has to be for that host."""
+    context = ssl.create_default_context(cafile=authority)
+    with socket.create_connection(("127.0.0.1", port), WAIT_S) as plain, \
+            context.wrap_socket(plain, server_hostname=host) as c:
+        c.sendall(b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % host.encode())
+        with c.makefile("rb") as answer:
+            return int(answer.read().split()[1])
 
 
 def stop_demo(demo):
@@ -167,7 +178,7 @@ def stop_demo(demo):
 
 
 def test_the_demo(tmp_path):
-    port = demo_conf(tmp_path)
+    port, tls_port = demo_conf(tmp_path)
     output = tmp_path / "output"
     with output.open("wb") as out:
         demo = subprocess.Popen(["conf/demo.sh"], cwd=ROOT, stdout=out, stderr=out,
@@ -178,6 +189,8 @@ def test_the_demo(tmp_path):
     try:
         wait_until(lambda: "Ctrl-C stops everything" in output.read_text())
         assert ask(port, "hello.localhost") == (200, "hello\n")
+        for host in "hello.localhost", "files.localhost":
+            assert ask_by_tls(tls_port, host, tmp_path / "localhost.pem") == 200
         status, text = ask(port, "files.localhost")
         assert status == 200 and "demo.conf" in text
         status, text = ask(port, "broken.localhost")
