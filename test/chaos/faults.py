@@ -299,21 +299,24 @@ def kill_newer_in_upgrade(world, action):
     m = member_to_upgrade(world, action)
     if m is None:
         return SKIPPED
-    is_over, killed = m.upgrade(), []
+    is_over, killed, starts = m.upgrade(), [], []
 
     def kill_it():
+        if starts:
+            return starts[0]()
         for pid in [] if killed else m.newer():
             m.kill_process(pid)
             killed.append(pid)
         killed.append(0)
         if not is_over():
             return NOT_YET
-        if m.pid in killed:  # it has taken over just before
-            action.may = frozenset(("gone", "cut", "refused"))
-            if m.pid not in started:
-                started[m.pid] = starting_again(m)
-        return started[m.pid]() if m.pid in started else None
-    started = {}
+        if m.pid not in killed:
+            return None
+        action.may = frozenset(("gone", "cut", "refused"))  # it has taken over just before
+        if members.is_alive(m.pid):  # it still dies, and would pass for one that runs
+            return NOT_YET
+        starts.append(starting_again(m))
+        return starts[0]()
     return kill_it
 
 
