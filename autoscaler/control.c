@@ -148,6 +148,13 @@ line_to_all(const char *text, size_t n, void *arg)
 		hub_send_line_all(a->hub, text, n);
 }
 
+/* No: the autoscaler ends and reads what activators have sent; revisions name closed drivers. */
+static bool
+has_drivers(const struct autoscaler *a)
+{
+	return a->platform != NULL && a->addresses != NULL;
+}
+
 static int
 on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 {
@@ -158,8 +165,10 @@ on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
 		 (int)p->uid);
 	rollouts_link_up(a->rollouts);
-	services_describe(a->services, line_to_one, p);
-	reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
+	if (has_drivers(a)) {
+		services_describe(a->services, line_to_one, p);
+		reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
+	}
 	return 0;
 }
 
@@ -179,7 +188,8 @@ on_message(struct hub_peer *p, const struct msg *m, void *arg)
 		rollouts_report(a->rollouts, p->id, &m->u.stats);
 		status_feed_report(admin_pages_feed(a->pages), &m->u.stats);
 	}
-	reconcile_message(a->reconcile, p->serial, m);
+	if (has_drivers(a))
+		reconcile_message(a->reconcile, p->serial, m);
 }
 
 /* Has the activator another link? */

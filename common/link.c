@@ -679,8 +679,8 @@ link_server_finish(struct link_server *s, int64_t ns)
 		LIST_FOREACH(&s->links, node, tmp) {
 			struct link *l = container_of(node, struct link, node);
 
-			while (l->state == LINK_UP && !l->is_freed && read_some(l))
-				;
+			if (l->state == LINK_UP)
+				(void)read_some(l);
 		}
 	}
 }

@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from fakes.activator import FakeActivator
 from h2client import H2Client
 from helpers import BUILD, WAIT_S, free_port, stat_fields, stopped, wait_until
 from stack import Client, Gate, Program
@@ -739,6 +741,26 @@ def test_signals_during_an_upgrade_of_the_autoscaler(tmp_path):
                     s.autoscaler.kill(signo)
                     assert s.autoscaler.process.poll() is None
                     time.sleep(0.002)
+        assert s.get("s")[0] == 200
+
+
+def test_messages_until_an_autoscaler_ends(tmp_path):
+    """It reads to the end, when its drivers are closed already."""
+    with autoscaler_upgrading(tmp_path, services=S) as s:
+        link = FakeActivator(s.path + "/s")
+        link.wait_described()
+        (ident,) = link.wait_states("s/v1", lambda states: len(states) == 1) and link.states("s/v1")
+
+        def send():
+            with contextlib.suppress(OSError):
+                while True:
+                    link.send(type="instance", id=ident, state="refuses")
+                    link.send(type="instance", id=ident, state="answers")
+        sender = threading.Thread(target=send)
+        sender.start()
+        upgrade_autoscaler(s)
+        sender.join(WAIT_S)
+        assert not sender.is_alive()
         assert s.get("s")[0] == 200
 
 
