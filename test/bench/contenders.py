@@ -6,11 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 from helpers import ROOT, stat_fields
 
 ORIGIN_PORT = 18080
+COLLECTOR_PORT = 18090
 BUILD = os.path.join(ROOT, "build")  # run sets it to measure another build of ours
 
 NGINX = """
@@ -192,8 +194,8 @@ def make_all(folder, core, beside=None):
 
 def make_logging(folder, core):
     """As make_all(): the activator with each form of its access log, and nginx with its own."""
-    def activator_with(name, port, log):
-        more = 'access_log = %s access_log_file = "%s/%s.log" access_log_max_bytes = 256MiB' % (
+    def activator_with(name, port, log, more=""):
+        more += ' access_log = %s access_log_file = "%s/%s.log" access_log_max_bytes = 256MiB' % (
             log, folder, name.replace(" ", "-"))
         return lambda is_single=False: activator(folder, core, 1, None, name.replace(" ", "-"),
                                                  port, more)
@@ -207,6 +209,9 @@ def make_logging(folder, core):
 
     made = {"activator %s" % log: activator_with("activator %s" % log, port, log)
             for log, port in (("off", 18200), ("combined", 18220), ("json", 18240))}
+    made["activator json, traces"] = activator_with(
+        "activator traces", 18260, "json",
+        'trace_sample = 1 trace_collector = "http://127.0.0.1:%d"' % COLLECTOR_PORT)
     if shutil.which("nginx") or os.path.exists("/usr/sbin/nginx"):
         made["nginx off"] = nginx_with("nginx off", 18201, "off")
         made["nginx combined"] = nginx_with(
@@ -222,6 +227,12 @@ def activator(folder, core, workers, build=None, name="activator", port=18200, m
                  origin=ORIGIN_PORT, workers=workers, more=more)
     return Contender(name, port, [[build + "/autoscaler", "-c", conf],
                                   [build + "/activator", "-c", conf]], core)
+
+
+def collector(core):
+    """Of spans."""
+    return Contender("collector", COLLECTOR_PORT, [
+        [sys.executable, os.path.join(ROOT, "test/bench/collector.py"), str(COLLECTOR_PORT)]], core)
 
 
 def origin(core):
