@@ -205,7 +205,7 @@ access_note_begin(struct xfer *x, const struct request *r, struct access_conf *c
 		cut_query(&q.target);
 		cut_query(&q.referer);
 	}
-	if (conf != NULL && conf->format != NULL) {
+	if (conf != NULL && conf->format != NULL && !conf->format->is_combined) {
 		read_named_fields(fields, &q, conf, h);
 		q.fields = fields;
 	}

@@ -65,7 +65,7 @@ struct status_feed {
 	int64_t generation; /* of the services, when it began */
 	enum phase phase;
 	size_t at, revision_at; /* the service, and the revision of it, that is put next */
-	struct strbuf text; /* of one item */
+	struct strbuf text;	/* of one item */
 
 	struct hmap noted; /* revision → how many of its decisions were looked at, as a pointer */
 	struct decision_line decisions[DECISIONS];

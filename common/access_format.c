@@ -196,6 +196,7 @@ access_format_new(const char *text, struct err *e)
 	}
 	f = xcalloc(1, sizeof *f);
 	f->text = xstrdup(text);
+	f->is_combined = strcmp(text, access_format_combined) == 0;
 	if (read_pieces(f, e) < 0)
 		access_format_free(&f);
 	else

@@ -79,6 +79,7 @@ struct access_format {
 	size_t literals_n;	/* bytes of all literals */
 	struct str_list fields; /* names in lower case, with hyphens, each once */
 	char *text;		/* to which the pieces point */
+	bool is_combined;	/* access_format_combined: the usual one, worth code of its own */
 };
 
 /* The format of `combined`, as Apache and nginx have it. */

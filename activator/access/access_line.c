@@ -328,7 +328,36 @@ put_late_piece(char *out, const struct access_end *v, const struct access_piece 
 _Static_assert(ACCESS_COLD_FIRST_BYTE - ACCESS_COLD_SIGNAL == COLD_FIRST_BYTE - COLD_SIGNAL,
 	       "a variable for each phase, in their order");
 
-/* --- both --- */
+/* --- combined --- */
+
+/* The same lines as by the pieces of access_format_combined. */
+
+static char *
+put_combined_early(char *out, const struct access_request *r)
+{
+	char *start = out;
+
+	out = put_whole(begin_run(out), &r->client);
+	out = end_run(start, PUT_LITERAL(out, " - - ["));
+	start = out;
+	out = put_request(PUT_LITERAL(begin_run(out), "] \""), r);
+	out = end_run(start, PUT_LITERAL(out, "\" "));
+	start = out;
+	out = put_text(PUT_LITERAL(begin_run(out), " \""), &r->referer);
+	out = put_text(PUT_LITERAL(out, "\" \""), &r->user_agent);
+	return end_run(start, PUT_LITERAL(out, "\"\n"));
+}
+
+static char *
+put_combined_line(char *out, const struct access_end *v, const char *early, struct access_clock *c)
+{
+	out = access_put_local(put_run(out, &early), v->wall_ns, c);
+	out = put_3_digits(put_run(out, &early), v->status);
+	*out++ = ' ';
+	return put_run(put_number(out, v->bytes_out), &early);
+}
+
+/* --- all --- */
 
 /* Of n pieces whose texts have no more bytes than that. */
 static inline size_t
@@ -344,7 +373,7 @@ access_line_early_room(const struct access_request *r, const struct access_forma
 		     r->user_agent.n + r->request_id.n + r->trace_id.n;
 	size_t i;
 
-	if (f == NULL)
+	if (f == NULL || f->is_combined)
 		return ROOM_FIXED + ACCESS_ESCAPED * all;
 	for (i = 0; i < f->fields.n; i++)
 		all += r->fields[i].n;
@@ -355,7 +384,9 @@ access_line_early_room(const struct access_request *r, const struct access_forma
 char *
 access_line_put_early(char *out, const struct access_request *r, const struct access_format *f)
 {
-	return f == NULL ? put_json_early(out, r) : put_format_early(out, r, f);
+	if (f == NULL)
+		return put_json_early(out, r);
+	return f->is_combined ? put_combined_early(out, r) : put_format_early(out, r, f);
 }
 
 size_t
@@ -363,7 +394,7 @@ access_line_room(const struct access_end *v, const struct access_format *f, size
 {
 	size_t all = v->service.n + v->instance.n + v->reason.n;
 
-	if (f == NULL)
+	if (f == NULL || f->is_combined)
 		return ROOM_FIXED + early_n + v->route.n + ACCESS_ESCAPED * all;
 	return ROOM_FIXED + early_n + pieces_room(f, all + v->revision.n + v->upstream.n);
 }
@@ -389,5 +420,8 @@ char *
 access_line_put(char *out, const struct access_end *v, const struct access_format *f,
 		const char *early, struct access_clock *c)
 {
-	return f == NULL ? put_json_line(out, v, early, c) : put_format_line(out, v, f, early, c);
+	if (f == NULL)
+		return put_json_line(out, v, early, c);
+	return f->is_combined ? put_combined_line(out, v, early, c)
+			      : put_format_line(out, v, f, early, c);
 }

@@ -279,6 +279,20 @@ check_format(const char *line)
 	assert_int_equal(at[1], '\0');
 }
 
+/* `combined` has code of its own: its lines are those of the pieces. */
+static void
+expect_pieces(const struct values *v, const char *combined)
+{
+	char *line = line_of(v, "$remote_addr - $remote_user [$time_local] \"$request\" $status "
+				"$body_bytes_sent \"$http_referer\" \"$http_user_agent\" ");
+	size_t n = strlen(line);
+
+	assert_string_equal(line + n - 2, " \n");
+	memcpy(line + n - 2, "\n", 2);
+	assert_string_equal(combined, line);
+	free(line);
+}
+
 static void
 random_bytes_make_whole_lines(void **state)
 {
@@ -288,7 +302,7 @@ random_bytes_make_whole_lines(void **state)
 
 	(void)state;
 	for (i = 0; i < 2000; i++) {
-		struct access_text texts[3];
+		struct access_text texts[3], fields[2];
 		struct values v = base;
 		char *line;
 		size_t k;
@@ -306,12 +320,19 @@ random_bytes_make_whole_lines(void **state)
 		if (i % 2 == 0)
 			v.end.route = (struct access_text){NULL, 0};
 		v.end.bytes_out = i;
-		v.request.fields = texts + 1;
+		if (i % 7 == 0) {
+			v.request.raw = texts[0];
+			v.request.method.s = NULL;
+		}
+		fields[0] = v.request.referer;
+		fields[1] = v.request.user_agent;
+		v.request.fields = fields;
 		line = line_of(&v, NULL);
 		check_json(line, &v);
 		free(line);
 		line = line_of(&v, access_format_combined);
 		check_format(line);
+		expect_pieces(&v, line);
 		free(line);
 	}
 }
