@@ -2,8 +2,11 @@
 
 #include <stdlib.h>
 
-#include "activator/access/access_ring.h"
+#include "activator/access/access_log.h"
+#include "activator/failure.h"
+#include "activator/limiter.h"
 #include "activator/revision.h"
+#include "common/clk.h"
 #include "common/metric.h"
 
 struct activation_span {
@@ -61,6 +64,23 @@ bool
 activation_span_is_begun(const struct revision *rev)
 {
 	return atomic_load_explicit(&rev->activation_span, memory_order_acquire) != NULL;
+}
+
+bool
+activation_span_copy(struct revision *rev, struct access_span_ref *self,
+		     struct access_span_ref *links, size_t *n)
+{
+	const struct activation_span *s;
+
+	pthread_mutex_lock(&rev->lock);
+	s = atomic_load_explicit(&rev->activation_span, memory_order_relaxed);
+	if (s != NULL) {
+		*self = s->self;
+		*n = (size_t)MIN(s->requests, (uint64_t)ACTIVATION_LINKS);
+		memcpy(links, s->links, *n * sizeof *links);
+	}
+	pthread_mutex_unlock(&rev->lock);
+	return s != NULL;
 }
 
 static struct activation_span *
@@ -124,4 +144,34 @@ activation_span_put(struct revision *rev, struct access_ring *ring,
 	}
 	write_span(ring, &v);
 	free(s);
+}
+
+void
+activation_span_look(struct revision *rev, const struct span_port *port, uint32_t demand,
+		     int64_t wake_ns)
+{
+	struct activation_span_end end = {.began_ns = wake_ns};
+	const struct instance *open;
+	struct failure *f;
+
+	if (port->log == NULL || !activation_span_is_begun(rev))
+		return;
+	end.now_ns = clk_now();
+	end.wall_minus_now_ns = clk_wall() - end.now_ns;
+	f = limiter_failure(rev);
+	open = revision_first_open(rev);
+	if (open != NULL) {
+		end.outcome = "ready";
+		end.instance = open->id;
+	} else if (failure_is_refusing(f, end.now_ns)) {
+		end.outcome = "failed";
+		end.reason = f->message;
+	} else if (demand == 0) {
+		end.outcome = "given_up";
+	}
+	if (end.outcome != NULL) {
+		activation_span_put(rev, port->ring, &end);
+		access_log_announce(port->log, port->ring);
+	}
+	failure_unref(&f);
 }

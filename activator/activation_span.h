@@ -10,6 +10,7 @@
 
 #include "activator/access/access_span.h"
 
+struct access_log;
 struct access_ring;
 struct revision;
 
@@ -21,6 +22,17 @@ struct revision;
 NODISCARD bool activation_span_join(struct revision *, const struct access_span_ref *request,
 				    const struct access_span_ref *fresh, int64_t now_ns,
 				    struct access_span_ref *out);
+
+/* Its ids, and those of its linked requests, ACTIVATION_LINKS at most.  False: none is begun.
+ * Thread: any. */
+bool activation_span_copy(struct revision *, struct access_span_ref *self,
+			  struct access_span_ref *links, size_t *n);
+
+/* Where the main thread's spans go.  Borrowed; log NULL: there are none. */
+struct span_port {
+	struct access_log *log;
+	struct access_ring *ring;
+};
 
 /* How it has ended. */
 struct activation_span_end {
@@ -38,5 +50,9 @@ bool activation_span_is_begun(const struct revision *);
 /* It has ended: write its span, or count it as lost.  Thread: main. */
 void activation_span_put(struct revision *, struct access_ring *,
 			 const struct activation_span_end *);
+/* Has the activation ended for which recorded requests have asked?  If so, put its span.  demand:
+ * requests that wait; wake_ns: clk_now() when the demand was seen; 0: not known.  Thread: main. */
+void activation_span_look(struct revision *, const struct span_port *, uint32_t demand,
+			  int64_t wake_ns);
 
 #endif

@@ -6,9 +6,8 @@
 #include <unistd.h>
 
 #include "activator/access/access_log.h"
-#include "activator/activation_span.h"
+#include "activator/decision_span.h"
 #include "activator/drains.h"
-#include "activator/failure.h"
 #include "activator/limiter.h"
 #include "activator/registry.h"
 #include "activator/share_link.h"
@@ -32,8 +31,9 @@ struct demand_tracker {
 	struct list_node node;
 	struct loop_timer timer;
 	struct demand_report demand;
-	bool is_wanted;	 /* the autoscaler's newest message wants an instance */
-	int64_t wake_ns; /* since when demand.is_waking; 0: it is not */
+	bool is_wanted;			/* the autoscaler's newest message wants an instance */
+	int64_t wake_ns;		/* since when demand.is_waking; 0: it is not */
+	struct decision_span *decision; /* that starts instances; NULL: none */
 };
 
 struct autoscaler_link {
@@ -54,8 +54,7 @@ struct autoscaler_link {
 	struct drains drains;
 	struct share_link shares;
 	struct stats *stats;
-	struct access_log *spans; /* NULL: there are none */
-	struct access_ring *spans_ring;
+	struct span_port spans;
 	struct loop_timer tick, early, cleared, drain_timer;
 	int64_t early_ns; /* since the wake, when the next early report is due; 0: none */
 	void (*on_finished)(void *arg); /* NULL: autoscaler_link_finish() was not called */
@@ -114,25 +113,10 @@ poll_drains(void *arg)
 
 /* --- demand of revisions --- */
 
-/* NULL: none is open. */
-static const struct instance *
-first_open(const struct revision *rev)
-{
-	struct list_node *node = rev->instances.head.next;
-
-	for (; node != &rev->instances.head; node = node->next) {
-		const struct instance *inst = container_of(node, struct instance, node);
-
-		if (instance_is_open(inst))
-			return inst;
-	}
-	return NULL;
-}
-
 static bool
 is_any_open(const struct revision *rev)
 {
-	return first_open(rev) != NULL;
+	return revision_first_open(rev) != NULL;
 }
 
 /* The parked requests, and one more if a client waits behind the waiting page. */
@@ -210,41 +194,12 @@ report_cleared(struct autoscaler_link *al)
 }
 
 static void
-put_activation_span(struct demand_tracker *t, struct activation_span_end *end)
+look_at_spans(struct demand_tracker *t)
 {
 	const struct autoscaler_link *al = t->al;
 
-	end->began_ns = t->wake_ns;
-	end->now_ns = clk_now();
-	end->wall_minus_now_ns = clk_wall() - end->now_ns;
-	activation_span_put(t->rev, al->spans_ring, end);
-	access_log_announce(al->spans, al->spans_ring);
-}
-
-/* Has the activation ended for which recorded requests have asked? */
-static void
-look_at_activation(struct demand_tracker *t)
-{
-	struct activation_span_end end = {.outcome = NULL};
-	const struct instance *open;
-	struct failure *f;
-
-	if (t->al->spans == NULL || !activation_span_is_begun(t->rev))
-		return;
-	f = limiter_failure(t->rev);
-	open = first_open(t->rev);
-	if (open != NULL) {
-		end.outcome = "ready";
-		end.instance = open->id;
-	} else if (failure_is_refusing(f, clk_now())) {
-		end.outcome = "failed";
-		end.reason = f->message;
-	} else if (demand_of(t->rev) == 0) {
-		end.outcome = "given_up";
-	}
-	if (end.outcome != NULL)
-		put_activation_span(t, &end);
-	failure_unref(&f);
+	activation_span_look(t->rev, &al->spans, demand_of(t->rev), t->wake_ns);
+	decision_span_look(&t->decision, t->rev, &al->spans);
 }
 
 static void
@@ -252,7 +207,7 @@ note_wake(struct demand_tracker *t, int64_t now)
 {
 	if (t->demand.is_waking && t->wake_ns == 0)
 		t->wake_ns = now;
-	look_at_activation(t);
+	look_at_spans(t);
 	if (!t->demand.is_waking)
 		t->wake_ns = 0;
 }
@@ -316,6 +271,7 @@ tracker_of(struct autoscaler_link *al, struct revision *rev)
 static void
 tracker_free(struct autoscaler_link *al, struct demand_tracker *t)
 {
+	decision_span_end(&t->decision, t->rev, &al->spans, false);
 	list_remove(&al->trackers, &t->node);
 	loop_timer_fini(&t->timer);
 	t->rev->demand_tracker = NULL;
@@ -334,7 +290,7 @@ drop_idle_trackers(struct autoscaler_link *al)
 
 		if (registry_find_revision(al->registry, t->rev->name) != t->rev &&
 		    limiter_parked(t->rev) == 0) {
-			look_at_activation(t);
+			look_at_spans(t);
 			tracker_free(al, t);
 		}
 	}
@@ -537,7 +493,8 @@ on_up(struct link *l, void *arg)
 					  .id = al->id,
 					  .version = version,
 					  .has_shares = true,
-					  .has_commands = true}};
+					  .has_commands = true,
+					  .has_spans = al->spans.log != NULL}};
 
 	(void)l;
 	hold_lock(al); /* before the autoscaler looks at it */
@@ -744,6 +701,19 @@ on_instances(struct autoscaler_link *al, struct msg *m)
 }
 
 static void
+on_scaling(struct autoscaler_link *al, struct msg *m)
+{
+	struct revision *rev = registry_find_revision(al->registry, m->u.scaling.revision);
+	struct demand_tracker *t;
+
+	if (rev == NULL || al->spans.log == NULL)
+		return;
+	t = tracker_of(al, rev);
+	decision_span_end(&t->decision, rev, &al->spans, true);
+	t->decision = decision_span_begin(rev, &m->u.scaling);
+}
+
+static void
 on_resume(struct autoscaler_link *al, struct msg *m)
 {
 	drains_resume(&al->drains, m->u.resume.token);
@@ -777,9 +747,11 @@ autoscaler_link_result(struct autoscaler_link *al, const char *token, bool is_do
 
 /* The messages of an autoscaler; any other is a mistake of the peer's. */
 static void (*const handlers[])(struct autoscaler_link *, struct msg *) = {
-	[MSG_HELLO] = on_hello, [MSG_BEGIN] = on_begin,		[MSG_SERVICE] = on_service,
-	[MSG_END] = on_end,	[MSG_INSTANCES] = on_instances, [MSG_ACTIVATING] = on_activating,
-	[MSG_DRAIN] = on_drain, [MSG_RESUME] = on_resume,	[MSG_COMMAND] = on_command,
+	[MSG_HELLO] = on_hello,		[MSG_BEGIN] = on_begin,
+	[MSG_SERVICE] = on_service,	[MSG_END] = on_end,
+	[MSG_INSTANCES] = on_instances, [MSG_ACTIVATING] = on_activating,
+	[MSG_DRAIN] = on_drain,		[MSG_RESUME] = on_resume,
+	[MSG_COMMAND] = on_command,	[MSG_SCALING] = on_scaling,
 };
 
 static void
@@ -843,8 +815,8 @@ autoscaler_link_is_up(const struct autoscaler_link *al)
 void
 autoscaler_link_set_spans(struct autoscaler_link *al, struct access_log *spans, unsigned ring)
 {
-	al->spans = spans;
-	al->spans_ring = spans == NULL ? NULL : access_log_ring(spans, ring);
+	al->spans = (struct span_port){.log = spans,
+				       .ring = spans == NULL ? NULL : access_log_ring(spans, ring)};
 }
 
 struct autoscaler_link *

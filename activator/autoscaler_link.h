@@ -33,7 +33,8 @@ NODISCARD struct autoscaler_link *autoscaler_link_new(
 	unsigned workers_n, const struct autoscaler_link_ops *, void *arg);
 void autoscaler_link_free(struct autoscaler_link **);
 
-/* The spans of activations go there, into the ring of that number, which is main's.  Borrowed. */
+/* The spans of activations and decisions go there, into the ring of that number, which is main's.
+ * Borrowed. */
 void autoscaler_link_set_spans(struct autoscaler_link *, struct access_log *, unsigned ring);
 
 /* revision_new()'s on_demand. */

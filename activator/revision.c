@@ -143,6 +143,20 @@ revision_check_trust(struct revision *rev)
 
 /* --- what probes find --- */
 
+const struct instance *
+revision_first_open(const struct revision *rev)
+{
+	struct list_node *node = rev->instances.head.next;
+
+	for (; node != &rev->instances.head; node = node->next) {
+		const struct instance *inst = container_of(node, struct instance, node);
+
+		if (instance_is_open(inst))
+			return inst;
+	}
+	return NULL;
+}
+
 void
 revision_set_probe_trouble(struct revision *rev, const char *trouble)
 {

@@ -244,6 +244,8 @@ struct instance_set *instance_set_ref(struct instance_set *);
 void instance_set_unref(struct instance_set **);
 bool instance_set_holds(const struct instance_set *, const struct instance *);
 
+/* The first listed instance that is open; NULL: none is.  Main thread. */
+const struct instance *revision_first_open(const struct revision *);
 /* An instance answers its probe, and says this, which is cut short; NULL: no instance does. */
 void revision_set_probe_trouble(struct revision *, const char *);
 /* False: there is none. */

@@ -167,7 +167,7 @@ on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 	rollouts_link_up(a->rollouts);
 	if (has_drivers(a)) {
 		services_describe(a->services, line_to_one, p);
-		reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares);
+		reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares, p->has_spans);
 	}
 	return 0;
 }

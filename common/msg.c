@@ -49,13 +49,15 @@ put_hello(struct jput *j, const struct msg_hello *h)
 	jput_string(j, "role", msg_role_words[h->role]);
 	jput_string(j, "id", h->id);
 	jput_string_if(j, "version", h->version);
-	if (!h->has_shares && !h->has_commands)
+	if (!h->has_shares && !h->has_commands && !h->has_spans)
 		return;
 	jput_array(j, "features");
 	if (h->has_shares)
 		jput_string(j, NULL, MSG_FEATURE_SHARES);
 	if (h->has_commands)
 		jput_string(j, NULL, MSG_FEATURE_COMMANDS);
+	if (h->has_spans)
+		jput_string(j, NULL, MSG_FEATURE_SPANS);
 	jput_array_end(j);
 	if (h->term > 0)
 		jput_u64(j, "term", h->term);
@@ -376,6 +378,16 @@ put_want(struct jput *j, const struct msg_want *w)
 }
 
 static void
+put_scaling(struct jput *j, const struct msg_scaling *s)
+{
+	jput_string(j, "revision", s->revision);
+	jput_u64(j, "from", s->from);
+	jput_u64(j, "to", s->to);
+	jput_string(j, "rule", s->rule);
+	jput_string(j, "why", s->why);
+}
+
+static void
 put_members(struct jput *j, const struct msg *m)
 {
 	switch (m->type) {
@@ -436,6 +448,9 @@ put_members(struct jput *j, const struct msg *m)
 		put_want(j, &m->u.want);
 		break;
 	case MSG_LEAVING:
+		break;
+	case MSG_SCALING:
+		put_scaling(j, &m->u.scaling);
 		break;
 	case MSG_COMMAND:
 		jput_string(j, "token", m->u.command.token);
@@ -592,6 +607,11 @@ msg_fini(struct msg *m)
 	case MSG_BUSY:
 	case MSG_RESUME:
 		free(m->u.drained.token);
+		break;
+	case MSG_SCALING:
+		free(m->u.scaling.revision);
+		free(m->u.scaling.rule);
+		free(m->u.scaling.why);
 		break;
 	case MSG_COMMAND:
 		free(m->u.command.token);

@@ -36,6 +36,7 @@ struct tally;
 	X(SHARES_HELD, shares_held)                                                                \
 	X(WANT, want)                                                                              \
 	X(LEAVING, leaving)                                                                        \
+	X(SCALING, scaling)                                                                        \
 	X(COMMAND, command)                                                                        \
 	X(RESULT, result)
 enum msg_type {
@@ -56,6 +57,7 @@ struct msg_hello {
 	char *version;	   /* of the program; NULL: unknown */
 	bool has_shares;   /* the program knows shares (common/shares.h) */
 	bool has_commands; /* an activator: it carries out `command` */
+	bool has_spans;	   /* an activator: it makes a span of `scaling` */
 	uint64_t term;	   /* of an autoscaler with has_shares, from 1; else 0 */
 };
 
@@ -131,6 +133,13 @@ struct msg_want {
 	uint64_t term, epoch;
 	uint32_t slots;
 	int64_t oldest_ms;
+};
+
+/* The autoscaler starts instances of the revision. */
+struct msg_scaling {
+	char *revision;
+	uint32_t from, to;
+	char *rule, *why; /* that made it so: for programs, and in words */
 };
 
 struct msg_traffic {
@@ -244,6 +253,7 @@ struct msg {
 		} drained, busy, resume;
 		struct msg_shares_held shares_held;
 		struct msg_want want;
+		struct msg_scaling scaling;
 		/* activatorctl has asked for it */
 		struct {
 			char *token, *command; /* "reload", "upgrade" */

@@ -82,6 +82,7 @@ get_features(const struct jget *at, struct msg_hello *h, struct err *e)
 	for (i = 0; i < features.n; i++) {
 		h->has_shares |= strcmp(features.v[i], MSG_FEATURE_SHARES) == 0;
 		h->has_commands |= strcmp(features.v[i], MSG_FEATURE_COMMANDS) == 0;
+		h->has_spans |= strcmp(features.v[i], MSG_FEATURE_SPANS) == 0;
 	}
 	str_list_fini(&features);
 	return rc;
@@ -543,6 +544,16 @@ get_want(const struct jget *at, struct msg_want *w, struct err *e)
 }
 
 static int
+get_scaling(const struct jget *at, struct msg_scaling *s, struct err *e)
+{
+	if (get_name(at, "revision", &s->revision, e) < 0 ||
+	    jget_u32(at, "from", JGET_MUST, &s->from, e) < 0 ||
+	    jget_u32(at, "to", JGET_MUST, &s->to, e) < 0 || get_name(at, "rule", &s->rule, e) < 0)
+		return -1;
+	return jget_string(at, "why", JGET_MUST, &s->why, e);
+}
+
+static int
 get_command(const struct jget *at, struct msg *m, struct err *e)
 {
 	m->u.command.uid = m->u.command.login_uid = UINT32_MAX;
@@ -611,6 +622,8 @@ get_members(const struct jget *at, struct msg *m, struct err *e)
 		return get_want(at, &m->u.want, e);
 	case MSG_LEAVING:
 		return 0;
+	case MSG_SCALING:
+		return get_scaling(at, &m->u.scaling, e);
 	case MSG_COMMAND:
 		return get_command(at, m, e);
 	case MSG_RESULT:

@@ -8,6 +8,7 @@
 /* in hello.features */
 #define MSG_FEATURE_SHARES "shares"
 #define MSG_FEATURE_COMMANDS "commands"
+#define MSG_FEATURE_SPANS "spans"
 
 #define MSG_ROLES (ROLE_CONTROL + 1)
 #define MSG_STATES (INSTANCE_STOPPING + 1)

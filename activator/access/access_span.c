@@ -244,17 +244,24 @@ access_span_room(const struct access_end *v, size_t early_n)
 
 /* --- the span of an activation --- */
 
+/* revision: "service/revision". */
+static char *
+put_names(char *out, const struct access_text *revision, bool *is_first)
+{
+	const char *slash = memchr(revision->s, '/', revision->n);
+	const struct access_text service = {
+		revision->s, slash == NULL ? revision->n : (size_t)(slash - revision->s)};
+
+	out = put_text(out, "activator.service", &service, is_first);
+	return put_text(out, "activator.revision", revision, is_first);
+}
+
 static char *
 put_activation_attributes(char *out, const struct access_activation *v)
 {
-	const char *slash = memchr(v->revision.s, '/', v->revision.n);
-	const struct access_text service = {
-		v->revision.s, slash == NULL ? v->revision.n : (size_t)(slash - v->revision.s)};
 	bool is_first = true;
 
-	out = PUT_LITERAL(out, ",\"attributes\":[");
-	out = put_text(out, "activator.service", &service, &is_first);
-	out = put_text(out, "activator.revision", &v->revision, &is_first);
+	out = put_names(PUT_LITERAL(out, ",\"attributes\":["), &v->revision, &is_first);
 	out = put_text(out, "activator.outcome", &v->outcome, &is_first);
 	out = put_text(out, "activator.instance", &v->instance, &is_first);
 	out = put_int(out, "activator.wanted", v->wanted, &is_first);
@@ -283,14 +290,22 @@ put_events(char *out, const struct access_activation *v)
 	return PUT_LITERAL(out, "]");
 }
 
+/* The name of a span: what happens, and to which revision. */
+static struct access_text
+name_of(char name[ACCESS_TEXT_MAX], const char *what, const struct access_text *revision)
+{
+	int n = snprintf(name, ACCESS_TEXT_MAX, "%s %.*s", what,
+			 (int)MIN(revision->n, (size_t)1024), revision->s);
+
+	return (struct access_text){name, (size_t)n};
+}
+
 char *
 access_span_put_activation(char *out, const struct access_activation *v)
 {
 	char name[ACCESS_TEXT_MAX];
-	struct access_text text = {name, 0};
+	struct access_text text = name_of(name, "activation", &v->revision);
 
-	text.n = (size_t)snprintf(name, sizeof name, "activation %.*s",
-				  (int)MIN(v->revision.n, (size_t)1024), v->revision.s);
 	out = put_begin(out, v->self.trace, v->self.span, NULL, &text, KIND_INTERNAL);
 	out = put_activation_attributes(out, v);
 	out = put_events(put_times(out, v->from_ns, v->upto_ns), v);
@@ -304,4 +319,42 @@ access_span_activation_room(const struct access_activation *v)
 	return ROOM_FIXED + v->links_n * ROOM_LINK + 3 * access_text_room(&v->revision) +
 	       access_text_room(&v->outcome) + access_text_room(&v->instance) +
 	       access_text_room(&v->reason);
+}
+
+/* --- the span of a decision --- */
+
+static char *
+put_decision_attributes(char *out, const struct access_decision *v)
+{
+	bool is_first = true;
+
+	out = put_names(PUT_LITERAL(out, ",\"attributes\":["), &v->revision, &is_first);
+	out = put_text(out, "activator.rule", &v->rule, &is_first);
+	out = put_text(out, "activator.why", &v->why, &is_first);
+	out = put_int(out, "activator.instances.from", v->from, &is_first);
+	out = put_int(out, "activator.instances.to", v->to, &is_first);
+	out = put_int(out, "activator.instances.answering", v->answering, &is_first);
+	out = put_text(out, "activator.outcome", &v->outcome, &is_first);
+	return PUT_LITERAL(out, "]");
+}
+
+char *
+access_span_put_decision(char *out, const struct access_decision *v)
+{
+	char name[ACCESS_TEXT_MAX];
+	struct access_text text = name_of(name, "scale up", &v->revision);
+
+	out = put_begin(out, v->self.trace, v->self.span, v->has_parent ? v->parent : NULL, &text,
+			KIND_INTERNAL);
+	out = put_times(put_decision_attributes(out, v), v->from_ns, v->upto_ns);
+	out = put_links(out, v->links, v->links_n);
+	return PUT_LITERAL(put_status(out, v->has_failed, &v->reason), "}\n");
+}
+
+size_t
+access_span_decision_room(const struct access_decision *v)
+{
+	return ROOM_FIXED + v->links_n * ROOM_LINK + 3 * access_text_room(&v->revision) +
+	       access_text_room(&v->rule) + access_text_room(&v->why) +
+	       access_text_room(&v->outcome) + access_text_room(&v->reason);
 }

@@ -1,7 +1,8 @@
 /* access_span - spans, in the JSON form of OTLP (opentelemetry-proto, "JSON Protobuf Encoding": ids
  * in hexadecimal digits, 64-bit numbers as strings): one for a request, and below it one for the
- * time that it was parked, and one for each phase of its cold start; one for an activation, linked
- * to the requests that asked for it.  Each span is a line; access_otlp.h makes messages of them.
+ * time that it was parked, and one for each phase of its cold start; one for an activation, and one
+ * for each decision that started instances, linked to the requests that asked for it.  Each span is
+ * a line; access_otlp.h makes messages of them.
  * Pure.  Thread: any. */
 #ifndef ACTIVATOR_ACCESS_ACCESS_SPAN_H
 #define ACTIVATOR_ACCESS_ACCESS_SPAN_H
@@ -55,6 +56,25 @@ struct access_activation {
 
 size_t access_span_activation_room(const struct access_activation *);
 char *access_span_put_activation(char *out, const struct access_activation *);
+
+/* A decision of the autoscaler that started instances, and what came of it. */
+struct access_decision {
+	struct access_span_ref self;
+	bool has_parent; /* the span of the activation that asked for it: same trace */
+	char parent[SPAN_ID_SIZE];
+	const struct access_span_ref *links; /* recorded requests that asked for it */
+	size_t links_n;
+	struct access_text revision; /* "service/revision" */
+	struct access_text rule, why;
+	struct access_text outcome; /* "ready", "failed", "superseded" or "unknown" */
+	struct access_text reason;  /* of a failure */
+	bool has_failed;
+	uint32_t from, to, answering; /* instances */
+	int64_t from_ns, upto_ns;     /* on the wall clock */
+};
+
+size_t access_span_decision_room(const struct access_decision *);
+char *access_span_put_decision(char *out, const struct access_decision *);
 
 /* Write the low 64 bits of an id; 0 becomes 1, because an id of zeros is none. */
 void access_span_id(char out[SPAN_ID_SIZE], uint64_t id);

@@ -268,6 +268,20 @@ reports_activation_pending(const struct reports *rs)
 	return false;
 }
 
+bool
+reports_is_asking(const struct reports *rs, uint64_t peer)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&rs->all, node, tmp) {
+		const struct report *r = container_of(node, struct report, node);
+
+		if (r->peer == peer)
+			return r->parked > 0;
+	}
+	return false;
+}
+
 /* The first load of this id (a report may have several), or where it would be. */
 static size_t
 first_load(const struct report *r, const char *id)

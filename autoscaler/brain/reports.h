@@ -38,6 +38,8 @@ double reports_arrivals(const struct reports *);
 double reports_steady_arrivals(const struct reports *);
 /* Has a peer sent `activate`, and not reported since? */
 bool reports_activation_pending(const struct reports *);
+/* Are requests parked at the peer, by its newest report? */
+bool reports_is_asking(const struct reports *, uint64_t peer);
 /* In flight at one instance. */
 uint32_t reports_at_instance(const struct reports *, const char *id);
 /* Until when the instance holds a busy lease, as the peer (0: any peer) reported; 0: it holds

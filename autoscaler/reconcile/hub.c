@@ -218,6 +218,7 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->role = h->role;
 	p->has_shares = h->has_shares;
 	p->has_commands = h->has_commands;
+	p->has_spans = h->has_spans;
 	if (p->hub->ops->on_activator(p, p->hub->arg, &e) < 0) {
 		drop(p, "%s", e.text);
 		return;

@@ -24,6 +24,7 @@ struct hub_peer {
 	char *version;	    /* from its hello; may stay NULL */
 	bool has_shares;    /* from its hello: it knows shares (common/shares.h) */
 	bool has_commands;  /* from its hello: it carries out `command` */
+	bool has_spans;	    /* from its hello: it makes a span of `scaling` */
 	bool is_leaving;    /* it has sent `leaving`: it accepts no new requests */
 	bool is_activator;  /* on_activator has taken it */
 	enum msg_role role; /* once id is set */

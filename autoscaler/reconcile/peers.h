@@ -21,6 +21,7 @@ struct peer {
 	int64_t since_ns;
 	int64_t reported_ns; /* when the last report was complete; 0: none was */
 	bool is_silence_logged;
+	bool has_spans; /* the caller's: it makes a span of `scaling` */
 };
 
 struct vanished; /* peers.c */

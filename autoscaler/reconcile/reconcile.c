@@ -267,12 +267,14 @@ reconcile_holder_dead(struct reconcile *r, const char *id)
 }
 
 void
-reconcile_peer_up(struct reconcile *r, uint64_t peer, const char *id, bool has_shares)
+reconcile_peer_up(struct reconcile *r, uint64_t peer, const char *id, bool has_shares,
+		  bool has_spans)
 {
 	struct list_node *node, *tmp;
 
 	r->heard_ns = r->peers.n == 0 ? clk_now() : r->heard_ns;
 	peers_up(&r->peers, peer, id, clk_now());
+	peers_find(&r->peers, peer)->has_spans = has_spans;
 	sharing_peer_up(r->sharing, peer, id, has_shares);
 	forget_reports(r);
 	LIST_FOREACH(&r->set.active, node, tmp)
@@ -526,6 +528,56 @@ note_spent(const struct reconcile *r, struct scaled_revision *rev)
 	}
 }
 
+/* One that has requests parked before one that has not; NULL: no activator makes spans. */
+static const struct peer *
+span_maker(const struct reconcile *r, const struct scaled_revision *rev)
+{
+	const struct peer *found = NULL;
+	size_t i;
+
+	for (i = 0; i < r->peers.n; i++) {
+		const struct peer *p = &r->peers.v[i];
+
+		if (!p->has_spans)
+			continue;
+		if (reports_is_asking(&rev->reports, p->serial))
+			return p;
+		found = found == NULL ? p : found;
+	}
+	return found;
+}
+
+/* The driver was asked for more instances than before. */
+static void
+tell_scaling(const struct reconcile *r, struct scaled_revision *rev, uint32_t from, uint32_t to)
+{
+	enum decide_rule rule = rev->wanted.rule;
+	const struct peer *p = span_maker(r, rev);
+	struct msg m = {.type = MSG_SCALING};
+
+	if (p == NULL)
+		return;
+	m.u.scaling = (struct msg_scaling){.revision = rev->name,
+					   .from = from,
+					   .to = to,
+					   .rule = xstrdup(decide_rule_name(rule)),
+					   .why = xstrdup(decide_rule_text(rule))};
+	r->ops->send(p->serial, &m, r->arg);
+	free(m.u.scaling.rule);
+	free(m.u.scaling.why);
+}
+
+/* It is no decision to start instances in place of others. */
+static void
+raise_scale(struct reconcile *r, struct scaled_revision *rev, uint32_t n)
+{
+	uint32_t net = scaled_scale(rev);
+
+	scaled_send_scale(rev, n, NULL, 0);
+	if (rev->wanted.n > net)
+		tell_scaling(r, rev, net, MIN(n, rev->wanted.n));
+}
+
 /* Replace instances; then ask the driver for more, within max_instances, or drain instances, before
  * it is asked for fewer. */
 static void
@@ -545,7 +597,7 @@ scale(struct reconcile *r, struct scaled_revision *rev)
 	} else {
 		scaledown_cancel(&r->scaledown, rev);
 		if (n > before && !renewal_must_wait(rev, n - before, clk_now()))
-			scaled_send_scale(rev, n, NULL, 0);
+			raise_scale(r, rev, n);
 	}
 	renewal_count_extra(rev);
 	quota_sent(&r->quota, rev, before, rev->scale_sent);

@@ -100,8 +100,10 @@ void reconcile_set(struct reconcile *, const struct reconcile_conf *, const stru
 bool reconcile_leaving_done(const struct reconcile *);
 
 /* An activator is connected and has been sent all services.  It is sent the drains that are
- * under way.  id is copied.  has_shares: it knows shares (common/shares.h). */
-void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id, bool has_shares);
+ * under way.  id is copied.  has_shares: it knows shares (common/shares.h).  has_spans: it makes a
+ * span of each decision that starts instances; one such activator is told of each of them. */
+void reconcile_peer_up(struct reconcile *, uint64_t peer, const char *id, bool has_shares,
+		       bool has_spans);
 /* The link of an activator is down.  If the activator has another link, its old reports are
  * dropped.  Else what it had in flight counts for one stable window more, and nothing is scaled
  * down meanwhile (peers.h). */

@@ -192,7 +192,7 @@ open_ours(const struct sim_brain *as, int64_t now)
 	simulated_ns = BEFORE + now;
 	reconcile_set(o->reconcile, &conf, &item, 1);
 	o->rev = reconcile_find(o->reconcile, o->conf.full_name);
-	reconcile_peer_up(o->reconcile, PEER, "simulated", false);
+	reconcile_peer_up(o->reconcile, PEER, "simulated", false, false);
 	report_view(o);
 	sim_activator_step(o->activator, now); /* as on every new link */
 	settle(o);

@@ -23,14 +23,15 @@ def services(cc, instances, abort_timeout):
 class Activator:
     """One more activator on the autoscaler of a stack, and clients that keep it busy."""
 
-    def __init__(self, stack, name):
+    def __init__(self, stack, name, more=""):
+        """more: keys of its conf file."""
         self.stack, self.name = stack, name
         self.port, self.admin = free_port(), free_port()
         self.conf = os.path.join(stack.path, name + ".conf")
         with open(self.conf, "w") as f:
             f.write('socket = "%s/s"\nstate_dir = "%s"\nlog_level = "debug"\nactivator { '
-                    'listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = 2 }\n' % (
-                        stack.path, stack.state, self.port, self.admin))
+                    'listen = {"127.0.0.1:%d"} admin = "127.0.0.1:%d" workers = 2 %s }\n' % (
+                        stack.path, stack.state, self.port, self.admin, more))
         self.lock = threading.Lock()
         self.served = self.failed = 0
         self.clients, self.is_over = [], threading.Event()

@@ -9,9 +9,11 @@ import threading
 
 import pytest
 
+from fleet import Activator
 from fakes.instance import FakeInstance, read_head
 from helpers import free_port, wait_until
 from stack import Client, Gate, running
+from test_ctl import ctl
 from tls import Tls
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -69,6 +71,10 @@ def is_activation(span):
     return span["name"].startswith("activation ")
 
 
+def is_decision(span):
+    return span["name"].startswith("scale up ")
+
+
 def link_of(span):
     return {"traceId": span["traceId"], "spanId": span["spanId"]}
 
@@ -78,7 +84,7 @@ class Collector:
 
     def __init__(self, port=0, context=None):
         self.spans, self.status, self.posts, self.failures = [], 200, 0, []
-        self.activations = []  # their spans, which are not in self.spans
+        self.activations, self.decisions = [], []  # their spans, which are not in self.spans
         self.broken = 0  # connections that ended otherwise than in order, as by a handshake
         collector = self
 
@@ -92,7 +98,9 @@ class Collector:
                     if collector.status == 200:
                         found = decode(json.loads(body))
                         collector.activations += [s for s in found if is_activation(s)]
-                        collector.spans += [s for s in found if not is_activation(s)]
+                        collector.decisions += [s for s in found if is_decision(s)]
+                        collector.spans += [s for s in found
+                                            if not is_activation(s) and not is_decision(s)]
                 except Exception as e:  # a thread of its own
                     collector.failures.append("%r: %s" % (e, body[:2000]))
                 self.send_response(collector.status)
@@ -130,6 +138,17 @@ class Collector:
         key = str
         assert sorted(found[0]["links"], key=key) == sorted(map(link_of, roots), key=key)
         assert "parentSpanId" not in found[0] and found[0]["traceId"] != roots[0]["traceId"]
+        return found[0]
+
+    def decision(self, revision, **attributes):
+        """The one span of a decision on the revision that has these attributes."""
+        def look():
+            assert not self.failures, self.failures
+            return [s for s in self.decisions if s["name"] == "scale up " + revision and
+                    attributes.items() <= {k.removeprefix("activator."): v for k, v in
+                                           s["attributes"].items()}.items()]
+        found = wait_until(look, what="the span of the decision")
+        assert len(found) == 1, found
         return found[0]
 
     def close(self):
@@ -241,11 +260,40 @@ service "far" { hosts = {"far"} trace_sample = 100
                 of["activator.instance"]}
             assert [e["name"] for e in a["events"]] == [
                 "cold start: " + p for p in ("signal", "ack", "address", "connect")]
+            d = c.decision("hello/v1")
+            assert (d["traceId"], d["parentSpanId"]) == (a["traceId"], a["spanId"])
+            assert d["links"] and all(link in a["links"] for link in d["links"])
+            of = d["attributes"]
+            assert (of["activator.rule"], of["activator.instances.from"],
+                    of["activator.instances.to"], of["activator.outcome"]) == (
+                        "activation", 0, 1, "ready")
+            assert of["activator.why"].startswith("requests are parked")
             wait_until(lambda: not s.instances(), what="zero instances")
             assert s.get("hello", fields=fields[0])[0] == 200
             again, = [r for r in c.wait(8) if r["kind"] == 2]
             assert c.activation(again)["traceId"] != a["traceId"]
             assert len(c.activations) == 2
+    finally:
+        c.close()
+
+
+def test_what_no_request_has_asked_for_is_a_trace_too(tmp_path):
+    """What an operator starts.  Of two activators that have the collector, one makes the span."""
+    gate = Gate(tmp_path)
+    gate.open()
+    services = 'service "hello" { hosts = {"hello"} revision "v1" { %s } }' % gate.command()
+    c = Collector()
+    key = 'trace_collector = "http://localhost:%d"' % c.port
+    try:
+        with running(tmp_path, services, activator=key) as s:
+            second = Activator(s, "second", key).start()
+            try:
+                assert ctl(s, "wake", "hello").status == 0
+                d = c.decision("hello/v1", rule="woken", outcome="ready")
+                assert "parentSpanId" not in d and not d["links"] and "status" not in d
+            finally:
+                second.stop()
+        assert [s["attributes"]["activator.rule"] for s in c.decisions] == ["woken"]
     finally:
         c.close()
 
@@ -357,8 +405,11 @@ def test_a_refusal_is_an_error(stack, collector):
     assert root["status"]["code"] == 2 and "exited with status 3" in root["status"]["message"]
     assert root["attributes"]["activator.outcome"] == "activation_failed"
     a = collector.activation(root)
-    assert a["attributes"]["activator.outcome"] == "failed"
-    assert a["status"]["code"] == 2 and "exited with status 3" in a["status"]["message"]
+    d = collector.decision("broken/v1", outcome="failed")
+    for s in (a, d):
+        assert s["attributes"]["activator.outcome"] == "failed"
+        assert s["status"]["code"] == 2 and "exited with status 3" in s["status"]["message"]
+    assert (d["traceId"], d["parentSpanId"]) == (a["traceId"], a["spanId"])
 
 
 def test_a_collector_that_is_busy_or_refuses(stack, collector):

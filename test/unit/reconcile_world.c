@@ -247,7 +247,7 @@ connect_peer(uint64_t peer)
 
 	snprintf(id, sizeof id, "act-%u", (unsigned)peer);
 	world.peer[peer] = (struct fake_peer){.is_up = true, .answer = SAYS_DRAINED};
-	reconcile_peer_up(world.r, peer, id, world.has_shares);
+	reconcile_peer_up(world.r, peer, id, world.has_shares, world.has_spans);
 }
 
 void

@@ -49,7 +49,8 @@ struct world {
 	bool has_scale;	 /* the platform stores the scale, … */
 	bool is_held;	 /* … which another client has set, so the view says */
 	bool is_unready; /* new instances stay in `starting` */
-	bool has_shares; /* activators that connect know shares */
+	bool has_shares; /* activators that connect know shares … */
+	bool has_spans;	 /* … and make spans */
 	struct revision_conf conf, other;
 	unsigned other_parked; /* for b/v1, as activator 1 reports */
 };

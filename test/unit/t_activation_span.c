@@ -1,10 +1,13 @@
-/* The span of an activation, and its links with the requests that have asked for it. */
+/* The span of an activation, its links with the requests that have asked for it, and the spans of
+ * decisions that start instances for it. */
 #include "unit.h"
 
 #include <jansson.h>
 
-#include "activator/access/access_ring.h"
-#include "activator/activation_span.h"
+#include "activator/access/access_log.h"
+#include "activator/access/access_sink.h"
+#include "activator/decision_span.h"
+#include "activator/limiter.h"
 #include "activator/revision.h"
 #include "common/clk.h"
 
@@ -170,6 +173,134 @@ a_full_ring_costs_the_span(void **state)
 	revision_unref(&rev);
 }
 
+/* --- decisions --- */
+
+static char rule[] = "backlog", why[] = "parked \"requests\"", name[] = "s/v1";
+static const struct msg_scaling scaling = {
+	.revision = name, .from = 1, .to = 3, .rule = rule, .why = why};
+
+/* A file of spans, in place of a collector. */
+struct file {
+	char path[64];
+	struct access_log *log;
+	struct span_port port;
+};
+
+static void
+open_file(struct file *f)
+{
+	struct access_sink *sink;
+	struct err e;
+	int fd;
+
+	snprintf(f->path, sizeof f->path, "/tmp/t_activation_span.XXXXXX");
+	fd = mkstemp(f->path);
+	assert_true(fd >= 0);
+	close(fd);
+	sink = access_sink_open(f->path, 0, &e);
+	assert_non_null(sink);
+	f->log = access_log_new(ACCESS_SPANS, 1, &sink, &e);
+	assert_non_null(f->log);
+	f->port = (struct span_port){.log = f->log, .ring = access_log_ring(f->log, 0)};
+}
+
+/* Its only line. */
+static json_t *
+close_file(struct file *f)
+{
+	json_t *line;
+
+	access_log_free(&f->log);
+	line = json_load_file(f->path, 0, NULL);
+	assert_non_null(line);
+	unlink(f->path);
+	return line;
+}
+
+static void
+a_decision_is_below_the_activation_that_asked(void **state)
+{
+	struct revision *rev = revision_new("s/v1", 1, NULL, NULL, NULL);
+	struct decision_span *d;
+	struct access_span_ref self;
+	struct file f;
+	json_t *span;
+
+	(void)state;
+	open_file(&f);
+	assert_true(join(rev, 7, 900, &self));
+	d = decision_span_begin(rev, &scaling);
+	decision_span_look(&d, rev, &f.port); /* nothing answers */
+	assert_non_null(d);
+	rev->wanted = 3;
+	decision_span_look(&d, rev, &f.port);
+	assert_non_null(d);
+	rev->wanted = 2;
+	decision_span_look(&d, rev, &f.port);
+	assert_null(d);
+	span = close_file(&f);
+	assert_string_equal(text_of(span, "name"), "scale up s/v1");
+	assert_string_equal(text_of(span, "traceId"), "00000000000000000000000000000384");
+	assert_string_equal(text_of(span, "parentSpanId"), "000000000000076c");
+	assert_string_equal(text_of(json_array_get(json_object_get(span, "links"), 0), "traceId"),
+			    "00000000000000000000000000000007");
+	assert_string_equal(attribute(span, "activator.rule"), "backlog");
+	assert_string_equal(attribute(span, "activator.why"), why);
+	assert_string_equal(attribute(span, "activator.instances.from"), "1");
+	assert_string_equal(attribute(span, "activator.instances.to"), "3");
+	assert_string_equal(attribute(span, "activator.instances.answering"), "0");
+	assert_string_equal(attribute(span, "activator.outcome"), "superseded");
+	assert_null(json_object_get(span, "status"));
+	json_decref(span);
+	revision_unref(&rev);
+}
+
+static void
+a_decision_that_no_request_asked_for_begins_a_trace(void **state)
+{
+	struct revision *rev = revision_new("s/v1", 1, NULL, NULL, NULL);
+	struct decision_span *d;
+	struct file f;
+	json_t *span;
+
+	(void)state;
+	open_file(&f);
+	d = decision_span_begin(rev, &scaling);
+	decision_span_end(&d, rev, &f.port, false);
+	decision_span_end(&d, rev, &f.port, false); /* there is none */
+	span = close_file(&f);
+	assert_null(json_object_get(span, "parentSpanId"));
+	assert_int_equal(strlen(text_of(span, "traceId")), 32);
+	assert_int_equal(json_array_size(json_object_get(span, "links")), 0);
+	assert_string_equal(attribute(span, "activator.outcome"), "unknown");
+	json_decref(span);
+	revision_unref(&rev);
+}
+
+static void
+a_decision_whose_start_fails_is_an_error(void **state)
+{
+	static char reason[] = "exited", message[] = "exit 3";
+	const struct msg_failure failure = {
+		.reason = reason, .message = message, .retry_after_ms = 60000};
+	struct revision *rev = revision_new("s/v1", 1, NULL, NULL, NULL);
+	struct decision_span *d;
+	struct file f;
+	json_t *span;
+
+	(void)state;
+	open_file(&f);
+	d = decision_span_begin(rev, &scaling);
+	limiter_set_failure(rev, &failure, clk_now());
+	decision_span_look(&d, rev, &f.port);
+	assert_null(d);
+	span = close_file(&f);
+	assert_string_equal(attribute(span, "activator.outcome"), "failed");
+	assert_string_equal(text_of(json_object_get(span, "status"), "message"), "exit 3");
+	json_decref(span);
+	revision_unref(&rev);
+}
+
 int
 main(void)
 {
@@ -177,6 +308,9 @@ main(void)
 		cmocka_unit_test(several_requests_share_an_activation),
 		cmocka_unit_test(a_failure_is_an_error_whatever_its_text),
 		cmocka_unit_test(a_full_ring_costs_the_span),
+		cmocka_unit_test(a_decision_is_below_the_activation_that_asked),
+		cmocka_unit_test(a_decision_that_no_request_asked_for_begins_a_trace),
+		cmocka_unit_test(a_decision_whose_start_fails_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

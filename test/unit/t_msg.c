@@ -58,6 +58,10 @@ each_type_goes_there_and_back(void **state)
 		"\"features\":[\"shares\",\"commands\"]}",
 		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"a-1\","
 		"\"features\":[\"commands\"]}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"a-1\","
+		"\"features\":[\"spans\"]}",
+		"{\"type\":\"scaling\",\"revision\":\"a/b\",\"from\":1,\"to\":4,"
+		"\"rule\":\"backlog\",\"why\":\"parked requests\"}",
 		"{\"type\":\"command\",\"token\":\"c7\",\"command\":\"reload\"}",
 		"{\"type\":\"result\",\"token\":\"c7\",\"done\":false,\"text\":\"no\"}",
 		"{\"type\":\"begin\",\"generation\":7}",

@@ -162,7 +162,7 @@ back_by_name_it_is_no_longer_missed(void **state)
 	seconds(10);
 	world.peer[1].concurrency = 0;
 	lose_peer(2);
-	reconcile_peer_up(world.r, 3, "act-2", false);
+	reconcile_peer_up(world.r, 3, "act-2", false, false);
 	world.peer[3] = (struct fake_peer){.is_up = true, .answer = SAYS_DRAINED};
 	UNTIL(drains_sent() > 0, 9);
 	UNTIL(world.n == 0, 2);
