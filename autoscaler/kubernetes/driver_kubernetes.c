@@ -9,18 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/kube/kube_config.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_recorder.h"
+#include "autoscaler/kube/kube_watch.h"
 #include "autoscaler/kubernetes/kube_collection.h"
-#include "autoscaler/kubernetes/kube_config.h"
-#include "autoscaler/kubernetes/kube_http.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_pod.h"
 #include "autoscaler/kubernetes/kube_pods.h"
-#include "autoscaler/kubernetes/kube_recorder.h"
 #include "autoscaler/kubernetes/kube_report.h"
 #include "autoscaler/kubernetes/kube_scale.h"
 #include "autoscaler/kubernetes/kube_services.h"
 #include "autoscaler/kubernetes/kube_view.h"
-#include "autoscaler/kubernetes/kube_watch.h"
 #include "autoscaler/kubernetes/kube_workload.h"
 #include "common/clk.h"
 #include "common/log.h"

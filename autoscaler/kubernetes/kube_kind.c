@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
 #include "common/clk.h"
 #include "common/list.h"
 #include "common/loop.h"

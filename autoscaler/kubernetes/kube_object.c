@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_json.h"
 #include "autoscaler/kubernetes/kube_state.h"
 #include "common/text.h"
 

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
 #include "autoscaler/kubernetes/kube_kind.h"
+#include "autoscaler/kubernetes/kube_pod_json.h"
 #include "autoscaler/kubernetes/kube_workload.h"
 #include "common/clk.h"
 #include "common/settings.h"

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_watch.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_pod.h"
+#include "autoscaler/kubernetes/kube_pod_json.h"
 #include "autoscaler/kubernetes/kube_selector.h"
-#include "autoscaler/kubernetes/kube_watch.h"
 #include "autoscaler/kubernetes/kube_workload.h"
 #include "common/log.h"
 #include "common/text.h"

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "autoscaler/kube/kube_json.h"
+
 #define SECOND INT64_C(1000000000)
 #define OVERRULE_FIRST (1 * SECOND)
 #define OVERRULE_MOST (900 * SECOND)

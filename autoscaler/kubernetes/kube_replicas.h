@@ -15,8 +15,7 @@
 
 #include "common/backoff.h"
 
-#define KUBE_FIELD_MANAGER "activator" /* each PATCH bears it: ?fieldManager= */
-#define KUBE_RV_MOST 128	       /* bytes of a resourceVersion */
+#define KUBE_RV_MOST 128 /* bytes of a resourceVersion */
 
 /* Which field manager set the replicas last, as managedFields says.  Servers before 1.22 do not
  * record who writes to the scale subresource. */

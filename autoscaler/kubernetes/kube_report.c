@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "autoscaler/driver.h"
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_recorder.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_pod.h"
-#include "autoscaler/kubernetes/kube_recorder.h"
 #include "autoscaler/kubernetes/kube_state.h"
 #include "autoscaler/kubernetes/kube_workload.h"
 #include "common/clk.h"

@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
 #include "autoscaler/kubernetes/kube_deletion_cost.h"
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_report.h"
 #include "autoscaler/kubernetes/kube_workload.h"
+#include "autoscaler/kubernetes/kube_workload_json.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/random.h"

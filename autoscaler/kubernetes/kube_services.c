@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_recorder.h"
+#include "autoscaler/kube/kube_watch.h"
 #include "autoscaler/kubernetes/kube_annotated.h"
 #include "autoscaler/kubernetes/kube_collection.h"
-#include "autoscaler/kubernetes/kube_json.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_object.h"
-#include "autoscaler/kubernetes/kube_recorder.h"
-#include "autoscaler/kubernetes/kube_watch.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 #include "common/list.h"

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/kube/kube_http.h"
 #include "autoscaler/kubernetes/kube_collection.h"
-#include "autoscaler/kubernetes/kube_http.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_pod.h"
 #include "autoscaler/kubernetes/kube_pods.h"

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_selector.h"
+#include "autoscaler/kubernetes/kube_workload_json.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/random.h"

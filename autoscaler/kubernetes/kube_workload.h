@@ -12,7 +12,7 @@
  *  kube_deletion_cost  pod-deletion-costs, before a scale-down
  *  kube_collection     watches on workloads
  *  kube_pods, kube_pod watches on their pods
- *  kube_workload       this state; below it kube_kind, kube_watch, kube_http
+ *  kube_workload       this state; below it kube_kind and the room autoscaler/kube
  *
  * A change is passed upwards as a mark.  The upcalls of a watch come from within libcurl, where
  * no request may be begun or cancelled: they note what the event says, and mark the workload
@@ -21,9 +21,9 @@
  * Thread: the autoscaler's only loop.
  *
  * Room: autoscaler/kubernetes is the driver `kubernetes`: instances are pods, and the
- * number of them is the scale of a workload.  It may use the driver interface (driver.h)
- * and common/; libcurl and the JSON of the API server are seen nowhere else.  It never
- * decides how many instances there should be. */
+ * number of them is the scale of a workload.  It may use the client of the API server
+ * (autoscaler/kube), the driver interface (driver.h) and common/.  It never decides how many
+ * instances there should be. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_WORKLOAD_H
 #define AUTOSCALER_KUBERNETES_KUBE_WORKLOAD_H
 

@@ -5,10 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_split.h"
+#include "autoscaler/kubernetes/kube_pod_json.h"
 #include "autoscaler/kubernetes/kube_problem.h"
 #include "autoscaler/kubernetes/kube_selector.h"
-#include "autoscaler/kubernetes/kube_split.h"
+#include "autoscaler/kubernetes/kube_workload_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

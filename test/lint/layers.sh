@@ -11,7 +11,7 @@ function folder(path) { sub(/\/[^\/]*$/, "", path); return path }
 function allowed(list, path,   n, i, names) {
 	n = split(list, names, " ")
 	for (i = 1; i <= n; i++)
-		if (names[i] == path || names[i] == stem(path))
+		if (names[i] == path || names[i] == stem(path) || names[i] == folder(path) "/")
 			return 1
 	return 0
 }

@@ -1,7 +1,7 @@
 /* kube_config: what is read from a kubeconfig, and what is refused. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_config.h"
+#include "autoscaler/kube/kube_config.h"
 
 #define HEAD                                                                                       \
 	"apiVersion: v1\nkind: Config\ncurrent-context: c\n"                                       \

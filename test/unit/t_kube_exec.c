@@ -5,9 +5,9 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "autoscaler/kubernetes/kube_config.h"
-#include "autoscaler/kubernetes/kube_exec.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_config.h"
+#include "autoscaler/kube/kube_exec.h"
+#include "autoscaler/kube/kube_json.h"
 #include "common/clk.h"
 #include "common/loop.h"
 

@@ -1,8 +1,10 @@
 /* kube_json: fields decoded from the JSON of the API server. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kubernetes/kube_pod_json.h"
 #include "autoscaler/kubernetes/kube_replicas.h"
+#include "autoscaler/kubernetes/kube_workload_json.h"
 #include "common/clk.h"
 
 static void

@@ -1,7 +1,7 @@
 /* kube_object: what a Service says of its port. */
 #include "unit.h"
 
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_json.h"
 #include "autoscaler/kubernetes/kube_object.h"
 
 #define HOST "\"annotations\":{\"activator.dev/host\":\"a\"}"

@@ -1,7 +1,8 @@
 /* kube_problem: what keeps a pod from running, as its status says it. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kubernetes/kube_pod_json.h"
 #include "autoscaler/kubernetes/kube_problem.h"
 
 static void

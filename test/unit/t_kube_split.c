@@ -1,7 +1,7 @@
 /* kube_split: objects come out complete, in whatever pieces the bytes come in. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_split.h"
+#include "autoscaler/kube/kube_split.h"
 
 static bool
 note(enum kube_piece piece, const char *text, size_t n, void *arg)

@@ -2,9 +2,9 @@
  * ways it lists, what it does if a list fails, and that an incomplete list ends no object. */
 #include "test/unit/unit.h"
 
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
-#include "autoscaler/kubernetes/kube_watch.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_watch.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/loop.h"

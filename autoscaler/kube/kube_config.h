@@ -3,8 +3,8 @@
  * --flatten` shows).  What this program does not support (impersonation) or will not do (skip
  * verification) is an error with a reason, never passed over.
  * Reads files and the environment; no network.  Thread: the autoscaler's only loop. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_CONFIG_H
-#define AUTOSCALER_KUBERNETES_KUBE_CONFIG_H
+#ifndef AUTOSCALER_KUBE_KUBE_CONFIG_H
+#define AUTOSCALER_KUBE_KUBE_CONFIG_H
 
 #include "common/err.h"
 #include "common/str_list.h"

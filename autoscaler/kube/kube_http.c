@@ -1,14 +1,14 @@
-#include "autoscaler/kubernetes/kube_http.h"
+#include "autoscaler/kube/kube_http.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/curlev.h"
-#include "autoscaler/kubernetes/kube_config.h"
-#include "autoscaler/kubernetes/kube_exec.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/curlev.h"
+#include "autoscaler/kube/kube_config.h"
+#include "autoscaler/kube/kube_exec.h"
+#include "autoscaler/kube/kube_json.h"
 #include "common/clk.h"
 #include "common/daemon.h"
 #include "common/list.h"

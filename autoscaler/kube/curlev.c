@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/curlev.h"
+#include "autoscaler/kube/curlev.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/kube_exec.h"
+#include "autoscaler/kube/kube_exec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "autoscaler/kubernetes/kube_config.h"
-#include "autoscaler/kubernetes/kube_json.h"
+#include "autoscaler/kube/kube_config.h"
+#include "autoscaler/kube/kube_json.h"
 #include "common/backoff.h"
 #include "common/clk.h"
 #include "common/log.h"

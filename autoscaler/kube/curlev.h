@@ -5,8 +5,8 @@
  * the call returns.  No upcall comes from within a call.  In a callback of libcurl's own
  * (write, header) no transfer may be added or removed.
  * Thread: the loop's. */
-#ifndef AUTOSCALER_KUBERNETES_CURLEV_H
-#define AUTOSCALER_KUBERNETES_CURLEV_H
+#ifndef AUTOSCALER_KUBE_CURLEV_H
+#define AUTOSCALER_KUBE_CURLEV_H
 
 #include <curl/curl.h>
 

@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/kube_split.h"
+#include "autoscaler/kube/kube_split.h"
 
 #include <string.h>
 

@@ -1,12 +1,12 @@
-#include "autoscaler/kubernetes/kube_watch.h"
+#include "autoscaler/kube/kube_watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "autoscaler/kubernetes/kube_http.h"
-#include "autoscaler/kubernetes/kube_json.h"
-#include "autoscaler/kubernetes/kube_split.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_split.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 #include "common/log.h"

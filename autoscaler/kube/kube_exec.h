@@ -6,8 +6,8 @@
  * that fails is repeated after a back-off.  A run that takes too long is ended with its process
  * group.  The loop never waits for it.
  * Thread: the autoscaler's only loop. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_EXEC_H
-#define AUTOSCALER_KUBERNETES_KUBE_EXEC_H
+#ifndef AUTOSCALER_KUBE_KUBE_EXEC_H
+#define AUTOSCALER_KUBE_KUBE_EXEC_H
 
 #include "common/base.h"
 

@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/kube_config.h"
+#include "autoscaler/kube/kube_config.h"
 
 #include <stdlib.h>
 #include <string.h>

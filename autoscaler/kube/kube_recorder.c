@@ -1,10 +1,10 @@
-#include "autoscaler/kubernetes/kube_recorder.h"
+#include "autoscaler/kube/kube_recorder.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "autoscaler/kubernetes/kube_http.h"
+#include "autoscaler/kube/kube_http.h"
 #include "common/clk.h"
 #include "common/jput.h"
 #include "common/list.h"

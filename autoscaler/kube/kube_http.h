@@ -11,9 +11,14 @@
  * plug-in (kube_exec.h) is likewise run again after a 401; while it has given no credential that is
  * good, all requests wait.  kube_http repeats no other request that failed: its caller may want
  * another one by then, and asks kube_http_delay() when to send it.
- * Thread: the autoscaler's only loop. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_HTTP_H
-#define AUTOSCALER_KUBERNETES_KUBE_HTTP_H
+ * Thread: the autoscaler's only loop.
+ *
+ * Room: autoscaler/kube is the client of a Kubernetes API server: where it is and by what
+ * credentials (kube_config, kube_exec), requests (kube_http, over libcurl on the loop: curlev),
+ * watches (kube_watch, kube_split), Events (kube_recorder), and JSON that is common to all kinds of
+ * objects (kube_json, kube_fields).  It may use common/.  It knows no kind of object. */
+#ifndef AUTOSCALER_KUBE_KUBE_HTTP_H
+#define AUTOSCALER_KUBE_KUBE_HTTP_H
 
 #include "common/backoff.h"
 #include "common/err.h"

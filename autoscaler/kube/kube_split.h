@@ -3,8 +3,8 @@
  * `items` come out one by one, and its `metadata`, so that a list of any length takes no more
  * memory than its largest object.
  * Pure.  Thread: the owner's. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_SPLIT_H
-#define AUTOSCALER_KUBERNETES_KUBE_SPLIT_H
+#ifndef AUTOSCALER_KUBE_KUBE_SPLIT_H
+#define AUTOSCALER_KUBE_KUBE_SPLIT_H
 
 #include "common/strbuf.h"
 

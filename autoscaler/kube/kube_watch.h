@@ -39,8 +39,8 @@
  * The functions of kube_watch_ops may be called from within libcurl.  They note what has happened,
  * and call nothing of kube_http, kube_watch or curlev.
  * Thread: the autoscaler's only loop. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_WATCH_H
-#define AUTOSCALER_KUBERNETES_KUBE_WATCH_H
+#ifndef AUTOSCALER_KUBE_KUBE_WATCH_H
+#define AUTOSCALER_KUBE_KUBE_WATCH_H
 
 #include "common/err.h"
 

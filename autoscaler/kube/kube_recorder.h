@@ -3,8 +3,8 @@
  * does not answer a few tries follow, after a refusal none; the log has one line for refusals in
  * a row with the same cause.
  * Thread: the autoscaler's only loop. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_RECORDER_H
-#define AUTOSCALER_KUBERNETES_KUBE_RECORDER_H
+#ifndef AUTOSCALER_KUBE_KUBE_RECORDER_H
+#define AUTOSCALER_KUBE_KUBE_RECORDER_H
 
 #include "common/base.h"
 
