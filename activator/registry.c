@@ -589,8 +589,7 @@ find(void *ctx, const char *name)
 {
 	struct revision *rev = registry_find_revision(ctx, name);
 
-	CHECK(rev != NULL); /* registry_end() has described it */
-	return revision_ref(rev);
+	return rev == NULL || !rev->is_described ? NULL : revision_ref(rev);
 }
 
 /* If the page cannot be read, the default one takes its place: people still see why they

@@ -43,27 +43,36 @@ reroute(struct xfer *x)
 	conn_advance(x);
 }
 
+/* The first request parked at the revision whose service leads no requests there any more; NULL:
+ * there is none.  Those of one service mostly follow one another. */
 static struct xfer *
-first_parked(const struct shard *s)
+first_astray(const struct worker *w, const struct shard *s)
 {
-	struct list_node *node = list_first(&s->parked);
+	const struct route_service *right = NULL;
+	struct list_node *node, *tmp;
 
-	return node == NULL ? NULL : container_of(node, struct xfer, node);
+	LIST_FOREACH(&s->parked, node, tmp) {
+		struct xfer *x = container_of(node, struct xfer, node);
+
+		if (x->service == right)
+			continue;
+		if (!routes_leads_to(w->snapshot->routes, x->service->name, s->rev))
+			return x;
+		right = x->service;
+	}
+	return NULL;
 }
 
 void
 reroute_parked(struct worker *w)
 {
 	struct list_node *node, *tmp;
+	struct xfer *x;
 
 	LIST_FOREACH(&w->shards, node, tmp) {
 		const struct shard *s = container_of(node, struct shard, node);
-		struct xfer *x = first_parked(s);
 
-		/* All that are parked at a revision belong to one service. */
-		if (x == NULL || routes_leads_to(w->snapshot->routes, x->service->name, s->rev))
-			continue;
-		for (; x != NULL; x = first_parked(s))
+		while ((x = first_astray(w, s)) != NULL)
 			reroute(x);
 	}
 }

@@ -29,6 +29,7 @@ struct traffic_entry {
 	uint32_t weight; /* among sticky clients; 0 if an entry before it has the same revision */
 	uint64_t salt;	 /* of the revision's name */
 	char *tag;	 /* NULL: none */
+	const struct msg_traffic *from; /* while the table is built */
 };
 
 enum sticky { STICKY_NONE, STICKY_COOKIE, STICKY_FIELD };
@@ -220,38 +221,45 @@ add_hosts(struct routes *r, const struct str_list *hosts, const struct msg_servi
 			 &(struct target){.service = s, .is_local = is_local});
 }
 
-/* Enter the host TAG-HOST for each tag of the service and each of these hosts. */
+/* Enter the host TAG-HOST for the tag of an entry and each of these hosts of its service. */
 static void
-add_tag_hosts(struct routes *r, const struct str_list *hosts, const struct msg_service *from,
-	      const struct service *s, bool is_local)
-{
-	size_t i, j;
-
-	for (i = 0; i < s->traffic_n; i++) {
-		for (j = 0; s->traffic[i].tag != NULL && j < hosts->n; j++) {
-			char *host;
-
-			if (hosts->v[j][0] == '*')
-				continue;
-			host = xasprintf("%s-%s", s->traffic[i].tag, hosts->v[j]);
-			add_host(r, host, from,
-				 &(struct target){.service = s,
-						  .tagged = &s->traffic[i],
-						  .is_local = is_local});
-			free(host);
-		}
-	}
-}
-
-static bool
-is_described(const struct msg_service *from, const char *revision)
+add_derived_hosts(struct routes *r, const struct str_list *hosts, const struct msg_service *from,
+		  const struct target *what)
 {
 	size_t i;
 
-	for (i = 0; i < from->revisions_n; i++)
-		if (strcmp(from->revisions[i].instances.revision, revision) == 0)
-			return true;
-	return false;
+	for (i = 0; i < hosts->n; i++) {
+		char *host;
+
+		if (hosts->v[i][0] == '*')
+			continue;
+		host = xasprintf("%s-%s", what->tagged->tag, hosts->v[i]);
+		add_host(r, host, from, what);
+		free(host);
+	}
+}
+
+/* Enter the hosts of each tag of the service. */
+static void
+add_tag_hosts(struct routes *r, const struct msg_service *from, const struct service *s)
+{
+	size_t i, k;
+
+	for (i = 0; i < s->traffic_n; i++) {
+		const struct traffic_entry *entry = &s->traffic[i];
+		const struct msg_traffic *t = entry->from;
+		const struct target public = {.service = s, .tagged = entry},
+				    local = {.service = s, .tagged = entry, .is_local = true};
+
+		if (entry->tag != NULL && t->hosts.n + t->local_hosts.n == 0) {
+			add_derived_hosts(r, &from->hosts, from, &public);
+			add_derived_hosts(r, &from->local_hosts, from, &local);
+		}
+		for (k = 0; entry->tag != NULL && k < t->hosts.n; k++)
+			add_host(r, t->hosts.v[k], from, &public);
+		for (k = 0; entry->tag != NULL && k < t->local_hosts.n; k++)
+			add_host(r, t->local_hosts.v[k], from, &local);
+	}
 }
 
 static bool
@@ -279,15 +287,17 @@ static void
 add_traffic(struct service *s, const struct msg_service *from, const struct msg_traffic *t,
 	    const struct route_source *source)
 {
+	struct revision *rev = source->find(source->ctx, t->revision);
 	struct traffic_entry *entry;
 
-	if (!is_described(from, t->revision)) {
+	if (rev == NULL) {
 		log_warn(NULL, "traffic entry ignored: its revision was not described",
 			 "service=%s revision=%s", from->name, t->revision);
 		return;
 	}
 	entry = &s->traffic[s->traffic_n++];
-	entry->revision.rev = source->find(source->ctx, t->revision);
+	entry->from = t;
+	entry->revision.rev = rev;
 	entry->revision.limits = revision_limits_ref(entry->revision.rev->limits);
 	entry->percent = t->percent;
 	entry->salt = hash(0, t->revision, strlen(t->revision));
@@ -333,6 +343,16 @@ service_init(struct service *s, const struct msg_service *from, const struct rou
 			    source);
 }
 
+/* The table is built: what it was built of is the caller's. */
+static void
+forget_descriptions(struct service *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->traffic_n; i++)
+		s->traffic[i].from = NULL;
+}
+
 struct routes *
 routes_new(const struct msg_service *services, size_t n, const struct route_source *source)
 {
@@ -352,12 +372,10 @@ routes_new(const struct msg_service *services, size_t n, const struct route_sour
 		if (services[i].hosts.n + services[i].local_hosts.n > 0 && s->traffic_n > 0)
 			hmap_put(&r->names, s->pub.name, s);
 	}
-	for (i = 0; i < n; i++) { /* last: a host of a service goes before that of a tag */
-		const struct service *s = &r->services[i];
-
-		add_tag_hosts(r, &services[i].hosts, &services[i], s, false);
-		add_tag_hosts(r, &services[i].local_hosts, &services[i], s, true);
-	}
+	for (i = 0; i < n; i++) /* last: a host of a service goes before that of a tag */
+		add_tag_hosts(r, &services[i], &r->services[i]);
+	for (i = 0; i < n; i++)
+		forget_descriptions(&r->services[i]);
 	return r;
 }
 

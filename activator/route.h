@@ -42,7 +42,8 @@ struct route_match {
 
 /* From where routes_new() gets what the descriptions only name. */
 struct route_source {
-	/* The revision of this name, with its newest limits; the caller gets a reference. */
+	/* The revision of this name, with its newest limits; the caller gets a reference.  NULL:
+	 * no service has it. */
 	struct revision *(*find)(void *ctx, const char *name);
 	/* The template of a service's waiting page (msg_service.waiting_page is "default" or
 	 * names a file), the caller's to free. */
@@ -59,9 +60,9 @@ struct route_source {
  * Prefixes, of services and of rules, are compared with the normal form of the path (path.h).
  * If that service has the host among its local_hosts, and the request did not come in at a local
  * listener, there is no match: no other service answers in its place.
- * Each tag of a service also makes a host TAG-HOST of each of its exact hosts, unless a service
- * has that host itself.  If two services ask for the same, the first has it, and a line is
- * logged. */
+ * Each tag of a service also has the hosts that its traffic entry names; without any, a host
+ * TAG-HOST for each exact host of the service.  A service that has that host itself goes before.
+ * If two services ask for the same, the first has it, and a line is logged. */
 NODISCARD struct routes *routes_new(const struct msg_service *services, size_t n,
 				    const struct route_source *);
 struct routes *routes_ref(struct routes *);

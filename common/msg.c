@@ -168,6 +168,8 @@ put_traffic(struct jput *j, const struct msg_traffic *t)
 	if (t->weight > 0)
 		jput_u64(j, "weight", t->weight);
 	jput_string_if(j, "tag", t->tag);
+	put_list(j, "hosts", &t->hosts);
+	put_list(j, "local_hosts", &t->local_hosts);
 	jput_object_end(j);
 }
 
@@ -524,6 +526,8 @@ service_fini(struct msg_service *s)
 	for (i = 0; i < s->traffic_n; i++) {
 		free(s->traffic[i].revision);
 		free(s->traffic[i].tag);
+		str_list_fini(&s->traffic[i].hosts);
+		str_list_fini(&s->traffic[i].local_hosts);
 	}
 	free(s->traffic);
 	for (i = 0; i < s->revisions_n; i++) {

@@ -147,6 +147,8 @@ struct msg_traffic {
 	uint32_t percent;
 	uint32_t weight; /* of sticky clients; all of a service are 0: by the percents */
 	char *tag;	 /* NULL: none */
+	/* The tag's own hosts; both empty: TAG-HOST for each host of the service. */
+	struct str_list hosts, local_hosts; /* local: as those of the service */
 };
 
 struct msg_revision {

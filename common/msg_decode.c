@@ -272,7 +272,9 @@ get_traffic(const struct jget *at, void *to, struct err *e)
 	if (get_name(at, "revision", &t->revision, e) < 0 ||
 	    jget_i64(at, "percent", JGET_MUST, 0, 100, &percent, e) < 0 ||
 	    jget_i64(at, "weight", JGET_MAY, 0, 1000000, &weight, e) < 0 ||
-	    jget_string(at, "tag", JGET_MAY, &t->tag, e) < 0)
+	    jget_string(at, "tag", JGET_MAY, &t->tag, e) < 0 ||
+	    get_list(at, "hosts", &t->hosts, e) < 0 ||
+	    get_list(at, "local_hosts", &t->local_hosts, e) < 0)
 		return -1;
 	t->percent = (uint32_t)percent;
 	t->weight = (uint32_t)weight;

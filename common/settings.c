@@ -452,6 +452,9 @@ service_fini(struct service_conf *svc)
 		revision_fini(&svc->revisions[i]);
 	for (i = 0; i < svc->traffic_n; i++) {
 		value_fini_group(GROUP_TRAFFIC, &svc->traffic[i]);
+		str_list_fini(&svc->traffic[i].hosts);
+		str_list_fini(&svc->traffic[i].local_hosts);
+		free(svc->traffic[i].service);
 		free(svc->traffic[i].revision);
 	}
 	for (i = 0; i < svc->rules_n; i++)
@@ -459,6 +462,7 @@ service_fini(struct service_conf *svc)
 	free(svc->revisions);
 	free(svc->traffic);
 	free(svc->rules);
+	str_list_fini(&svc->local_hosts);
 	value_fini_group(GROUP_SERVICE, svc);
 	free(svc->origins.v);
 	free(svc->name);

@@ -152,10 +152,14 @@ struct revision_conf {
 
 struct traffic_conf {
 	char *revision; /* its name without the service */
+	char *service;	/* the one that has it; NULL: this one.  Only Knative's Routes name others.
+			 */
 	uint32_t percent;
 	uint32_t latest; /* of percent: moves to the next revision that is deployed (store) */
 	uint32_t weight; /* of sticky clients, in a rollout; all of a service are 0: as percent */
 	char *tag;	 /* NULL: none */
+	/* The tag's own hosts; both empty: TAG-HOST for each host.  Only of Knative's Routes. */
+	struct str_list hosts, local_hosts; /* local: as those of the service */
 };
 
 /* The first rule that matches a request holds for it.  NULL and empty members match all. */
@@ -176,6 +180,8 @@ struct service_conf {
 	unsigned line;
 	struct str_list hosts, paths; /* paths empty: "/" */
 	int visibility;		      /* VISIBILITY_*: LOCAL: at listeners with is_local alone */
+	/* Further hosts, at such listeners alone (only of Knative's Routes). */
+	struct str_list local_hosts;
 	char *match_header, *match_value; /* only requests with this field and value; NULL: all */
 	char *sticky;			  /* "cookie:NAME", "header:NAME" or NULL */
 	char *waiting_page;		  /* NULL: none; "default"; or a file */
@@ -183,7 +189,10 @@ struct service_conf {
 	char *owner, *cost_center; /* NULL: none */
 	struct rule_conf *rules;
 	size_t rules_n;
-	struct traffic_conf *traffic; /* never empty; percents sum to 100 */
+	/* Never empty, and percents sum to 100; but a service of Knative's objects whose revisions
+	 * no Route names has neither hosts nor traffic, and one of a Route may have no revisions.
+	 */
+	struct traffic_conf *traffic;
 	size_t traffic_n;
 	struct revision_conf *revisions;
 	size_t revisions_n;

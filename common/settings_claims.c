@@ -39,6 +39,12 @@ settings_claim_workload(const struct launch *l)
 	return text_copy(l->workload);
 }
 
+const char *
+settings_host_at(const struct service_conf *s, size_t i)
+{
+	return i < s->hosts.n ? s->hosts.v[i] : s->local_hosts.v[i - s->hosts.n];
+}
+
 bool
 settings_each_claim(const struct service_conf *s, bool (*fn)(const char *claim, void *arg),
 		    void *arg)
@@ -48,9 +54,9 @@ settings_each_claim(const struct service_conf *s, bool (*fn)(const char *claim, 
 	size_t paths_n = MAX(s->paths.n, (size_t)1), i, k;
 	bool is_over = false;
 
-	for (i = 0; i < s->hosts.n && !is_over; i++)
+	for (i = 0; i < s->hosts.n + s->local_hosts.n && !is_over; i++)
 		for (k = 0; k < paths_n && !is_over; k++) {
-			char *claim = settings_claim_path(s, s->hosts.v[i], paths[k]);
+			char *claim = settings_claim_path(s, settings_host_at(s, i), paths[k]);
 
 			is_over = fn(claim, arg);
 			free(claim);

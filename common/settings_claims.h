@@ -11,6 +11,9 @@
 NODISCARD char *settings_claim_path(const struct service_conf *, const char *host,
 				    const char *path);
 
+/* The i-th host of hosts and local_hosts. */
+const char *settings_host_at(const struct service_conf *, size_t i);
+
 /* Call fn for each claim on a host with a path, until fn returns true.  Returns whether it did. */
 bool settings_each_claim(const struct service_conf *, bool (*fn)(const char *claim, void *arg),
 			 void *arg);

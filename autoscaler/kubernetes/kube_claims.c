@@ -27,8 +27,8 @@ each_path(const struct service_conf *svc, claim_fn *fn, void *arg)
 	size_t i, paths = MAX(svc->paths.n, (size_t)1);
 	bool go_on = true;
 
-	for (i = 0; i < svc->hosts.n * paths && go_on; i++) {
-		const char *host = svc->hosts.v[i / paths];
+	for (i = 0; i < (svc->hosts.n + svc->local_hosts.n) * paths && go_on; i++) {
+		const char *host = settings_host_at(svc, i / paths);
 		const char *path = svc->paths.n == 0 ? "/" : svc->paths.v[i % paths];
 		char *text = xasprintf("%s%s", host, strcmp(path, "/") == 0 ? "" : path);
 

@@ -150,29 +150,40 @@ catalog_items(const struct catalog *c, struct driver *platform, struct driver *a
 
 /* --- descriptions --- */
 
+/* The full name of the revision that gets the traffic; NULL: it is not there, as its service was
+ * refused. */
 static char *
-full_name(const struct service_conf *s, const char *short_name)
+revision_of(const struct catalog *c, const struct service_conf *s, const struct traffic_conf *t)
 {
+	const struct service_conf *in = t->service == NULL ? s : find_service(c, t->service);
 	size_t i;
 
-	for (i = 0; i < s->revisions_n; i++)
-		if (strcmp(s->revisions[i].name, short_name) == 0)
-			return s->revisions[i].full_name;
-	CHECK(!"traffic names a revision that there is");
+	for (i = 0; in != NULL && i < in->revisions_n; i++)
+		if (strcmp(in->revisions[i].name, t->revision) == 0)
+			return in->revisions[i].full_name;
+	CHECK(t->service != NULL); /* traffic names a revision that its service has */
 	return NULL;
 }
 
 static struct msg_traffic *
-describe_traffic(const struct service_conf *s)
+describe_traffic(const struct catalog *c, const struct service_conf *s, size_t *n)
 {
 	struct msg_traffic *v = xcalloc(s->traffic_n + 1, sizeof *v);
 	size_t i;
 
-	for (i = 0; i < s->traffic_n; i++)
-		v[i] = (struct msg_traffic){.revision = full_name(s, s->traffic[i].revision),
-					    .percent = s->traffic[i].percent,
-					    .weight = s->traffic[i].weight,
-					    .tag = s->traffic[i].tag};
+	*n = 0;
+	for (i = 0; i < s->traffic_n; i++) {
+		const struct traffic_conf *t = &s->traffic[i];
+		char *revision = revision_of(c, s, t);
+
+		if (revision != NULL)
+			v[(*n)++] = (struct msg_traffic){.revision = revision,
+							 .percent = t->percent,
+							 .weight = t->weight,
+							 .tag = t->tag,
+							 .hosts = t->hosts,
+							 .local_hosts = t->local_hosts};
+	}
 	return v;
 }
 
@@ -222,13 +233,13 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 {
 	static const struct str_list none;
 	bool is_local = s->visibility == VISIBILITY_LOCAL;
-	size_t i, n;
-	struct msg_traffic *traffic = describe_traffic(s);
+	size_t i, n, traffic_n;
+	struct msg_traffic *traffic = describe_traffic(c, s, &traffic_n);
 	struct msg_revision *revisions = describe_revisions(c, s, r, &n);
 	struct msg m = {.type = MSG_SERVICE,
 			.u.service = {.name = s->name,
 				      .hosts = is_local ? none : s->hosts,
-				      .local_hosts = is_local ? s->hosts : none,
+				      .local_hosts = is_local ? s->hosts : s->local_hosts,
 				      .paths = s->paths,
 				      .match_header = s->match_header,
 				      .match_value = s->match_value,
@@ -238,7 +249,7 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 				      .rules = s->rules,
 				      .rules_n = s->rules_n,
 				      .traffic = traffic,
-				      .traffic_n = s->traffic_n,
+				      .traffic_n = traffic_n,
 				      .revisions = revisions,
 				      .revisions_n = n}};
 

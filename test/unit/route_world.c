@@ -13,6 +13,8 @@ find_revision(void *ctx, const char *name)
 	struct revision *rev = hmap_find(&revisions, name);
 
 	(void)ctx;
+	if (strncmp(name, "gone/", strlen("gone/")) == 0)
+		return NULL;
 	if (rev == NULL) {
 		rev = revision_new(name, 1, NULL, NULL, NULL);
 		hmap_put(&revisions, name, rev);

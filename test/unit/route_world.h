@@ -15,7 +15,7 @@
 	}
 
 /* --- services --- */
-/* Of a group of tests: the revisions of `source`. */
+/* Of a group of tests: the revisions of `source`, which has all but those of the service "gone". */
 int begin_revisions(void **state);
 int end_revisions(void **state);
 extern const struct route_source source;

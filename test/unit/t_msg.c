@@ -139,7 +139,8 @@ static const char service_line[] =
 	"\"header\":\"user-agent\",\"contains\":\"bot\",\"clients\":[\"10.0.0.0/8\"],"
 	"\"status\":204,\"body\":\"a\\nb\",\"fields\":[\"x: y\"]},{\"action\":\"serve_only\"},"
 	"{\"action\":\"wake\"}],\"traffic\":[{\"revision\":\"hello/v1\",\"percent\":90,\"weight\":8910},"
-	"{\"revision\":\"hello/v2\",\"percent\":10,\"tag\":\"next\"}],\"revisions\":["
+	"{\"revision\":\"hello/v2\",\"percent\":10,\"tag\":\"next\",\"hosts\":[\"n.x\"],"
+	"\"local_hosts\":[\"n\",\"n.y\"]}],\"revisions\":["
 	"{\"name\":\"hello/v1\",\"limits\":{},\"wanted\":1,\"target\":100,\"instances\":["
 	"{\"id\":\"i\",\"state\":\"starting\"}]},"
 	"{\"name\":\"hello/v2\",\"limits\":{},\"wanted\":0,\"target\":0,\"instances\":null}]}";
@@ -173,6 +174,9 @@ a_service_arrives_whole(void **state)
 	assert_int_equal(s->traffic[1].weight, 0);
 	assert_int_equal(s->traffic[1].percent, 10);
 	assert_string_equal(s->traffic[1].tag, "next");
+	assert_int_equal(s->traffic[0].hosts.n, 0);
+	assert_string_equal(s->traffic[1].hosts.v[0], "n.x");
+	assert_int_equal(s->traffic[1].local_hosts.n, 2);
 	assert_int_equal(s->revisions_n, 2);
 	assert_string_equal(s->revisions[0].instances.revision, "hello/v1");
 	assert_true(s->revisions[0].instances.is_known);

@@ -231,6 +231,82 @@ test_local_hosts(void **state)
 		service_free(&s[i]);
 }
 
+/* --- tags with hosts of their own, and revisions of other services --- */
+
+static void
+test_hosts_of_tags(void **state)
+{
+	struct msg_service s[] = {
+		split_service("shop", (struct str_list)LIST("shop.x", "shop.org"),
+			      (struct msg_traffic[]){{.percent = 100, .tag = (char[]){"now"}},
+						     {.tag = (char[]){"next"}},
+						     {.tag = (char[]){"old"}}},
+			      3),
+		service("other", (struct str_list)LIST("taken.x"), (struct str_list){0}),
+	};
+	static const struct {
+		const char *host, *everywhere, *local;
+	} rows[] = {
+		{"shop.x", "shop/v1", "shop/v1"},
+		{"shop-next.x", "shop/v2", "shop/v2"},
+		{"next.cluster", "none", "shop/v2"},
+		/* it has hosts of its own */
+		{"next-shop.x", "none", "none"},
+		{"next-shop.org", "none", "none"},
+		{"next-shop.cluster", "none", "none"},
+		{"old.cluster", "none", "shop/v3"},
+		{"old-shop.x", "none", "none"},
+		/* it has none */
+		{"now-shop.x", "shop/v1", "shop/v1"},
+		{"now-shop.org", "shop/v1", "shop/v1"},
+		{"now-shop.cluster", "none", "shop/v1"},
+		/* a service goes before a tag */
+		{"taken.x", "other/v1", "other/v1"},
+	};
+	struct routes *r;
+	size_t i;
+
+	(void)state;
+	s[0].local_hosts = (struct str_list)LIST("shop.cluster");
+	s[0].traffic[1].hosts = (struct str_list)LIST("shop-next.x", "taken.x");
+	s[0].traffic[1].local_hosts = (struct str_list)LIST("next.cluster");
+	s[0].traffic[2].local_hosts = (struct str_list)LIST("old.cluster");
+	r = routes_new(s, ARRAY_LEN(s), &source);
+	for (i = 0; i < ARRAY_LEN(rows); i++) {
+		assert_string_equal(ask(r, rows[i].host, "/", NULL), rows[i].everywhere);
+		is_local = true;
+		assert_string_equal(ask(r, rows[i].host, "/", NULL), rows[i].local);
+		is_local = false;
+	}
+	routes_unref(&r);
+	for (i = 0; i < ARRAY_LEN(s); i++)
+		service_free(&s[i]);
+}
+
+static void
+test_revisions_of_other_services(void **state)
+{
+	struct msg_traffic traffic[] = {{.revision = (char[]){"gone/v7"}, .percent = 40},
+					{.revision = (char[]){"shop/v1"}, .percent = 60}};
+	struct msg_service s[] = {
+		{.name = (char[]){"front"},
+		 .hosts = (struct str_list)LIST("front.x"),
+		 .traffic = traffic,
+		 .traffic_n = ARRAY_LEN(traffic)},
+		service("shop", (struct str_list){0}, (struct str_list){0}),
+	};
+	struct revision *rev = source.find(NULL, "shop/v1");
+	struct routes *r = routes_new(s, ARRAY_LEN(s), &source);
+
+	(void)state;
+	assert_string_equal(ask(r, "front.x", "/", NULL), "shop/v1");
+	assert_true(routes_leads_to(r, "front", rev));
+	assert_false(routes_leads_to(r, "shop", rev)); /* it has no host */
+	routes_unref(&r);
+	revision_unref(&rev);
+	service_free(&s[1]);
+}
+
 /* --- rules --- */
 
 static void
@@ -539,6 +615,8 @@ main(void)
 		cmocka_unit_test(test_first_has_it),
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_local_hosts),
+		cmocka_unit_test(test_hosts_of_tags),
+		cmocka_unit_test(test_revisions_of_other_services),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_rules_on_other_spellings),
 		cmocka_unit_test(test_routes_on_other_spellings),
