@@ -23,17 +23,6 @@ seconds_since(int64_t ns)
 	return (double)((clk_now() - ns) / CLK_MS) / 1000;
 }
 
-static void
-put_list(struct jput *j, const char *key, const struct str_list *l)
-{
-	size_t i;
-
-	jput_array(j, key);
-	for (i = 0; i < l->n; i++)
-		jput_string(j, NULL, l->v[i]);
-	jput_array_end(j);
-}
-
 /* A number that is negative where it is unknown. */
 static void
 put_known(struct jput *j, const char *key, double value, double factor)
@@ -72,10 +61,8 @@ put_launch(struct jput *j, const struct revision_conf *conf)
 {
 	const struct launch *l = &conf->launch;
 
-	if (l->command.n > 0)
-		put_list(j, "command", &l->command);
-	if (l->addresses.n > 0)
-		put_list(j, "addresses", &l->addresses);
+	jput_strings_if(j, "command", &l->command);
+	jput_strings_if(j, "addresses", &l->addresses);
 	jput_string_if(j, "deployment", l->deployment);
 	jput_string_if(j, "workload", l->workload);
 }
@@ -253,9 +240,8 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 	size_t i;
 
 	jput_string(j, "name", service->name);
-	put_list(j, "hosts", &service->hosts);
-	if (service->paths.n > 0)
-		put_list(j, "paths", &service->paths);
+	jput_strings(j, "hosts", &service->hosts);
+	jput_strings_if(j, "paths", &service->paths);
 	jput_string(j, "source", sources[source]);
 	if (stored != NULL)
 		jput_u64(j, "generation", stored->generation);

@@ -98,17 +98,6 @@ put_rough(struct jput *j, const char *key, double value)
 }
 
 static void
-put_list(struct jput *j, const char *key, const struct str_list *l)
-{
-	size_t i;
-
-	jput_array(j, key);
-	for (i = 0; i < l->n; i++)
-		jput_string(j, NULL, l->v[i]);
-	jput_array_end(j);
-}
-
-static void
 begin_item(struct status_feed *sf, struct jput *j, const char *kind, const char *name)
 {
 	strbuf_clear(&sf->text);
@@ -415,9 +404,8 @@ put_service(struct status_feed *sf, const struct facts *f, const struct service_
 	struct jput j;
 
 	begin_item(sf, &j, "service", service->name);
-	put_list(&j, "hosts", &service->hosts);
-	if (service->paths.n > 0)
-		put_list(&j, "paths", &service->paths);
+	jput_strings(&j, "hosts", &service->hosts);
+	jput_strings_if(&j, "paths", &service->paths);
 	jput_string(&j, "source", sources[services_source_of(f->services, service)]);
 	jput_string_if(&j, "owner", service->owner);
 	jput_string_if(&j, "cost_center", service->cost_center);

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/str_list.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -177,4 +178,22 @@ jput_null(struct jput *j, const char *key)
 {
 	begin_value(j, key);
 	strbuf_adds(j->out, "null");
+}
+
+void
+jput_strings(struct jput *j, const char *key, const struct str_list *l)
+{
+	size_t i;
+
+	jput_array(j, key);
+	for (i = 0; i < l->n; i++)
+		jput_string(j, NULL, l->v[i]);
+	jput_array_end(j);
+}
+
+void
+jput_strings_if(struct jput *j, const char *key, const struct str_list *l)
+{
+	if (l->n > 0)
+		jput_strings(j, key, l);
 }

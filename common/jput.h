@@ -6,6 +6,7 @@
 
 #include "common/base.h"
 
+struct str_list;
 struct strbuf;
 
 struct jput {
@@ -28,7 +29,12 @@ void jput_double(struct jput *, const char *key, double value); /* not finite: n
 void jput_bool(struct jput *, const char *key, bool value);
 void jput_null(struct jput *, const char *key);
 
+/* An array of strings. */
+void jput_strings(struct jput *, const char *key, const struct str_list *);
+
 /* A member unless value is NULL. */
 void jput_string_if(struct jput *, const char *key, const char *value);
+/* A member unless the list is empty. */
+void jput_strings_if(struct jput *, const char *key, const struct str_list *);
 
 #endif

@@ -30,19 +30,6 @@ msg_type_name(enum msg_type type)
 /* --- encode --- */
 
 static void
-put_list(struct jput *j, const char *key, const struct str_list *l)
-{
-	size_t i;
-
-	if (l->n == 0)
-		return;
-	jput_array(j, key);
-	for (i = 0; i < l->n; i++)
-		jput_string(j, NULL, l->v[i]);
-	jput_array_end(j);
-}
-
-static void
 put_hello(struct jput *j, const struct msg_hello *h)
 {
 	jput_i64(j, "protocol", h->protocol);
@@ -147,15 +134,15 @@ put_rule(struct jput *j, const struct rule_conf *r)
 {
 	jput_object(j, NULL);
 	jput_string(j, "action", msg_action_words[r->action]);
-	put_list(j, "methods", &r->methods);
-	put_list(j, "paths", &r->paths);
+	jput_strings_if(j, "methods", &r->methods);
+	jput_strings_if(j, "paths", &r->paths);
 	jput_string_if(j, "header", r->header);
 	jput_string_if(j, "contains", r->contains);
-	put_list(j, "clients", &r->clients);
+	jput_strings_if(j, "clients", &r->clients);
 	if (r->action == RULE_ANSWER)
 		jput_u64(j, "status", r->status);
 	jput_string_if(j, "body", r->body);
-	put_list(j, "fields", &r->fields);
+	jput_strings_if(j, "fields", &r->fields);
 	jput_object_end(j);
 }
 
@@ -168,8 +155,8 @@ put_traffic(struct jput *j, const struct msg_traffic *t)
 	if (t->weight > 0)
 		jput_u64(j, "weight", t->weight);
 	jput_string_if(j, "tag", t->tag);
-	put_list(j, "hosts", &t->hosts);
-	put_list(j, "local_hosts", &t->local_hosts);
+	jput_strings_if(j, "hosts", &t->hosts);
+	jput_strings_if(j, "local_hosts", &t->local_hosts);
 	jput_object_end(j);
 }
 
@@ -191,9 +178,9 @@ put_service(struct jput *j, const struct msg_service *s)
 	size_t i;
 
 	jput_string(j, "name", s->name);
-	put_list(j, "hosts", &s->hosts);
-	put_list(j, "local_hosts", &s->local_hosts);
-	put_list(j, "paths", &s->paths);
+	jput_strings_if(j, "hosts", &s->hosts);
+	jput_strings_if(j, "local_hosts", &s->local_hosts);
+	jput_strings_if(j, "paths", &s->paths);
 	jput_string_if(j, "match_header", s->match_header);
 	jput_string_if(j, "match_value", s->match_value);
 	jput_string_if(j, "sticky", s->sticky);

@@ -186,10 +186,13 @@ write_sum(const struct usage *u)
 		out_printf("They have cost %s; always one: %s, always the most: %s.\n",
 			   cost_text(s->cost, cost), cost_text(s->always_one_cost, one),
 			   cost_text(s->always_peak_cost, peak));
-	if (s->cold_starts > 0)
+	if (s->cold_starts > 1)
 		out_printf("In exchange %.0f requests have waited for a start: %.1f s each, "
 			   "%.1f s at most.\n",
 			   s->cold_starts, s->cold_wait_s / s->cold_starts, s->cold_wait_max_s);
+	else if (s->cold_starts > 0)
+		out_printf("In exchange one request has waited for a start: %.1f s.\n",
+			   s->cold_wait_s);
 	else
 		out_text("No request has waited for a start.\n");
 }

@@ -192,7 +192,7 @@ def test_watchers_are_bounded(tmp_path):
         assert all(" 200 " in w.status_line for w in watchers)
         status, fields, body = fetch(s, "/events")
         assert status == 503 and fields["retry-after"] and b"watch already" in body
-        assert fetch(s, "/readyz")[0] == 200
+        wait_until(lambda: fetch(s, "/readyz")[0] == 200, what="/readyz")
         watchers.pop().link.close()
         wait_until(lambda: s.metrics(s.scaler_admin)["autoscaler_status_page_watchers"] ==
                    WATCHERS_MAX - 1, what="one to leave")

@@ -387,6 +387,21 @@ def open_tunnel(c):
     assert c.head()[0].split()[1] == "101"
 
 
+def upgrade_and_kill(w):
+    """Kill the activator that an upgrade has begun.  Returns after how many seconds a third one
+    serves."""
+    before = w.m.main_pid("activator")
+    w.m.run("activatorctl", "upgrade")
+    wait_until(lambda: w.m.main_pid("activator") not in (0, before), what="MAINPID=")
+    new = w.m.main_pid("activator")
+    begin = time.monotonic()
+    os.kill(w.m.outside(new), signal.SIGKILL)
+    wait_until(lambda: w.m.main_pid("activator") not in (0, new), what="a third activator")
+    wait_until(w.is_ready, what="/readyz")
+    w.wait_served()
+    return time.monotonic() - begin
+
+
 def killed_after_upgrade(w):
     """The main process is a child of the older one, which still has a tunnel: it ends early, and
     systemd, which had not noticed, starts another one."""
@@ -394,16 +409,7 @@ def killed_after_upgrade(w):
     w.restart("activator")
     with Client(PORT) as tunnel:
         open_tunnel(tunnel)
-        before = w.m.main_pid("activator")
-        w.m.run("activatorctl", "upgrade")
-        wait_until(lambda: w.m.main_pid("activator") not in (0, before), what="MAINPID=")
-        new = w.m.main_pid("activator")
-        begin = time.monotonic()
-        os.kill(w.m.outside(new), signal.SIGKILL)
-        wait_until(lambda: w.m.main_pid("activator") not in (0, new), what="a third activator")
-        wait_until(w.is_ready, what="/readyz")
-        w.wait_served()
-        took = time.monotonic() - begin
+        took = upgrade_and_kill(w)
     w.write_conf()
     w.restart("activator")
     return "served again after %.1f s" % took
@@ -417,16 +423,7 @@ def killed_under_a_request(w):
         busy.request("GET", "/?ms=20000", "s")
         wait_until(lambda: 'activator_revision_in_flight{revision="s/v1"} 1' in
                    w.url(ADMIN, "/metrics"), what="the request")
-        before = w.m.main_pid("activator")
-        w.m.run("activatorctl", "upgrade")
-        wait_until(lambda: w.m.main_pid("activator") not in (0, before), what="MAINPID=")
-        new = w.m.main_pid("activator")
-        begin = time.monotonic()
-        os.kill(w.m.outside(new), signal.SIGKILL)
-        wait_until(lambda: w.m.main_pid("activator") not in (0, new), what="a third activator")
-        wait_until(w.is_ready, what="/readyz")
-        w.wait_served()
-        took = time.monotonic() - begin
+        took = upgrade_and_kill(w)
         lost = ""
         try:
             assert busy.response()[0] == 200

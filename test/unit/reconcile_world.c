@@ -483,3 +483,15 @@ run_with(uint32_t n)
 	assert_int_equal(world.n, n);
 	forget_sent();
 }
+
+void
+use_a_beside_b(double concurrency)
+{
+	show_no_instances("b/v1");
+	connect_peer(1);
+	world.peer[1].concurrency = concurrency;
+	activate(1, 1);
+	settle();
+	world.peer[1].parked = 0;
+	UNTIL(world.n == 1, 10);
+}

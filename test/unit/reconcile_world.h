@@ -69,6 +69,8 @@ void set_owned_services(size_t n, uint32_t max_instances, const struct owner_con
 /* Scale up to n instances, by load at activator 1, and go past the time in which an
  * autoscaler that has just started does not scale down. */
 void run_with(uint32_t n);
+/* a/v1 has one instance, and this concurrency at activator 1; b/v1 has none. */
+void use_a_beside_b(double concurrency);
 
 /* --- what the driver shows --- */
 void show_instances(const struct msg_failure *failure); /* those of a/v1 */

@@ -16,13 +16,7 @@ an_owner_is_bounded_beside_all_others(void **state)
 	set_owned_services(2, 10, &owner);
 	a = reconcile_find(world.r, "a/v1");
 	b = reconcile_find(world.r, "b/v1");
-	show_no_instances("b/v1");
-	connect_peer(1);
-	world.peer[1].concurrency = 1;
-	activate(1, 1);
-	settle();
-	world.peer[1].parked = 0;
-	UNTIL(world.n == 1, 10);
+	use_a_beside_b(1);
 	seconds(2);
 	world.other_parked = 1;
 	send_line(1, "{\"type\":\"activate\",\"revision\":\"b/v1\",\"parked\":1,\"seq\":1}");
