@@ -1,10 +1,10 @@
 #include "autoscaler/kubernetes/kube_problem.h"
 
-#include "autoscaler/kubernetes/kube_pod_json.h"
-#include "autoscaler/kubernetes/kube_workload_json.h"
-
 #include <stdio.h>
 #include <string.h>
+
+#include "autoscaler/kubernetes/kube_pod_json.h"
+#include "autoscaler/kubernetes/kube_workload_json.h"
 
 void
 kube_problem_set(struct kube_problem *p, const char *reason, const char *message)
