@@ -7,11 +7,13 @@ import re
 import time
 
 import access
+import customs
 import faults
 import kinds
 import managers
 import patch
 import store as store_
+from defaults import check, check_change, defaulted
 from store import Refused, Selector, encode
 from watch import Watch, Watches, bookmark, error, event, seen_as
 
@@ -77,7 +79,8 @@ class Api:
                 "get" if name else \
                 "watch" if request.query.get("watch") in ("1", "true") else "list"
         note.update(verb=verb, resource=kind.plural + ("/" + sub if sub else ""),
-                    namespace=namespace, name=name)
+                    group=kind.group, namespace=namespace, name=name,
+                    is_write=verb not in ("get", "list", "watch"))
         return kind, namespace, name, sub
 
     def _whole(self, connection, note, answer):
@@ -121,7 +124,7 @@ class Api:
         if what is None:
             return 200, self._other(request, user)
         kind, namespace, name, sub = what
-        selector = Selector(request.query.get("labelSelector"), request.query.get("fieldSelector"))
+        selector = selector_of(request, kind)
         self.access.check(user, note["verb"], kind, sub, namespace,
                           name or access.named_by_field(selector))
         if sub and sub not in kind.sub:
@@ -171,14 +174,16 @@ class Api:
         if request.method == "POST":
             obj = request.json()
             note["body"] = obj
+            obj = fresh(kind, obj, namespace)
             if kind.namespaced and not self.store.find(kinds.NAMESPACE, "", namespace):
                 raise store_.not_found(kinds.NAMESPACE, namespace)
+            check(kind, obj)
             entry = self.store.create(kind, namespace, managers.noted(
                 kind, None, defaulted(kind, obj), request, None, self.version))
             return 201, entry.raw()
         if request.method == "DELETE":
             for entry in self.store.all(kind, namespace, selector):
-                self.store.delete(entry)
+                self.store.delete(entry, policy=policy_of(request))
             return 200, encode({"kind": "Status", "apiVersion": "v1", "metadata": {},
                                 "status": "Success"})
         self._check_version(request)
@@ -219,6 +224,14 @@ class Api:
                           "requested resource")
         if sub == "scale":
             return 200, encode(scale_of(self._scale(request, old, new)))
+        check_change(old, new, sub)
+        if request.method == "PUT":
+            new = replacing(old, new)
+        if sub == "status":
+            new = {**old.data, "metadata": {**old.meta, **{k: v for k, v in (
+                new.get("metadata") or {}).items() if k in ("resourceVersion", "uid")}},
+                "status": new.get("status") or {}}
+        check(old.kind, new)
         return 200, self.store.update(old, managers.noted(
             old.kind, old.data, defaulted(old.kind, new), request, sub, self.version), sub).raw()
 
@@ -242,11 +255,14 @@ class Api:
         options = request.json()
         grace = options.get("gracePeriodSeconds", request.query.get("gracePeriodSeconds"))
         wanted = options.get("preconditions") or {}
-        if wanted.get("uid") not in (None, old.meta["uid"]):
-            raise store_.conflict(old.kind, old.key[1])
-        gone = self.store.delete(old, None if grace is None else int(grace))
-        if old.kind is kinds.POD:
-            return 200, gone.raw()
+        for name, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+            if wanted.get(name) not in (None, old.meta[name]):
+                raise store_.conflict(old.kind, old.key[1], "Precondition failed: %s in "
+                                      "precondition: %s, %s in object meta: %s" % (
+                                          what, wanted[name], what, old.meta[name]))
+        gone = self.store.delete(old, None if grace is None else int(grace), policy_of(request))
+        if old.kind is kinds.POD or self.store.find(old.kind, *old.key) is gone:
+            return 200, gone.raw()  # as it is while something has yet to be done
         return 200, encode({"kind": "Status", "apiVersion": "v1", "metadata": {},
                             "status": "Success", "details": {
                                 "name": old.key[1], "kind": old.kind.plural,
@@ -281,8 +297,7 @@ class Api:
                 asyncio.ensure_future(faults.play(do, connection, None))
                 return
         try:
-            selector = Selector(request.query.get("labelSelector"),
-                                request.query.get("fieldSelector"))
+            selector = selector_of(request, what[0])
             self.access.check(user, "watch", what[0], None, what[1],
                               access.named_by_field(selector))
             self._open(connection, request, note, what, selector, do)
@@ -333,6 +348,52 @@ class Api:
                     watch.send(event(seen, new.raw()))
 
 
+def selector_of(request, kind):
+    selector = Selector(request.query.get("labelSelector"), request.query.get("fieldSelector"))
+    for key, _, _ in selector.fields if kind.schema is not None else ():
+        if key not in customs.SELECTABLE:
+            raise Refused(400, "BadRequest", "field label not supported: " + key)
+    return selector
+
+
+def policy_of(request):
+    """The propagationPolicy of a deletion; None: the default."""
+    options = request.json() or {}
+    return options.get("propagationPolicy") or request.query.get("propagationPolicy")
+
+
+def fresh(kind, obj, namespace):
+    """An object to be created, without what a client cannot set."""
+    meta = {k: v for k, v in (obj.get("metadata") or {}).items() if k not in (
+        "uid", "creationTimestamp", "generation", "deletionTimestamp", "selfLink",
+        "deletionGracePeriodSeconds")}
+    if meta.pop("resourceVersion", None):
+        raise Refused(400, "BadRequest", "resourceVersion should not be set on objects to be "
+                      "created")
+    if meta.get("namespace") not in (None, "", namespace):
+        raise Refused(400, "BadRequest", "the namespace of the provided object does not match the "
+                      "namespace sent on the request")
+    if kind.schema is not None:
+        obj = {k: v for k, v in obj.items() if k != "status" or "status" not in kind.sub}
+        store_.named(meta)  # a schema may have rules about the name
+    if kind.namespaced:
+        meta["namespace"] = namespace
+    return {**obj, "metadata": meta}
+
+
+def replacing(old, new):
+    """What a PUT replaces an object by."""
+    meta = new.get("metadata") or {}
+    if old.kind.schema is not None and not meta.get("resourceVersion"):
+        raise Refused(422, "Invalid", '%s.%s "%s" is invalid: metadata.resourceVersion: Invalid '
+                      "value: 0x0: must be specified for an update" % (
+                          old.kind.kind, old.kind.group, old.key[1]))
+    if old.kind is kinds.SERVICE and (new.get("spec") or {}).get("type") != "ExternalName":
+        kept = {k: v for k, v in old.data["spec"].items() if k in ("clusterIP", "clusterIPs")}
+        return {**new, "spec": {**kept, **(new.get("spec") or {})}}
+    return new
+
+
 def scale_of(entry):
     """autoscaling/v1 Scale: of 0 replicas the field is absent."""
     meta = {k: entry.meta[k] for k in ("name", "namespace", "uid", "resourceVersion",
@@ -347,41 +408,3 @@ def scale_of(entry):
             "status": {"replicas": status.get("replicas", 0),
                        "selector": store_.selector_text(selector)}}
 
-
-def defaulted(kind, obj):
-    """The object with the defaults that the server fills in."""
-    if kind is kinds.POD:
-        return {**obj, "spec": _pod_spec(obj.get("spec") or {}),
-                "status": obj.get("status") or {"phase": "Pending", "qosClass": "BestEffort"}}
-    if kind in kinds.LABEL_SELECTOR:
-        spec = dict(obj.get("spec") or {})
-        spec.setdefault("replicas", 1)
-        template = dict(spec.get("template") or {})
-        template["spec"] = _pod_spec(template.get("spec") or {})
-        spec["template"] = template
-        if kind is kinds.STATEFULSET:
-            spec.setdefault("podManagementPolicy", "OrderedReady")
-        return {**obj, "spec": spec}
-    return obj
-
-
-def _pod_spec(spec):
-    spec = dict(spec)
-    spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("restartPolicy", "Always")
-    spec["containers"] = [_container(c) for c in spec.get("containers") or []]
-    return spec
-
-
-def _container(c):
-    c = dict(c)
-    if "ports" in c:
-        c["ports"] = [{"protocol": "TCP", **p} for p in c["ports"]]
-    for name in ("readinessProbe", "livenessProbe", "startupProbe"):
-        if name in c:
-            p = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1,
-                 "failureThreshold": 3, **c[name]}
-            if "httpGet" in p:
-                p["httpGet"] = {"path": "/", "scheme": "HTTP", **p["httpGet"]}
-            c[name] = p
-    return c

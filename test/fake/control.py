@@ -7,8 +7,8 @@ import os
 
 import access
 import kinds
-from api import defaulted
 from controllers import reference, template_hash
+from defaults import defaulted
 from store import Refused, encode, stamp
 
 
@@ -126,10 +126,14 @@ class Control:
             self.store.set_status(entry, flipped(entry.data["status"]))
 
     def do_create(self, kind, namespace="default", data=None, group=None):
-        return self.store.create(kinds.BY_PLURAL[kind], namespace, data).data
+        return self.store.create(kind_named(kind, group), namespace, data).data
 
-    def do_delete(self, kind, name, namespace="default", grace=None):
-        self.store.delete(self.store.get(kinds.BY_PLURAL[kind], namespace, name), grace)
+    def do_delete(self, kind, name, namespace="default", grace=None, group=None):
+        self.store.delete(self.store.get(kind_named(kind, group), namespace, name), grace)
+
+
+def kind_named(plural, group=None):
+    return next(k for k in kinds.KINDS if k.plural == plural and group in (None, k.group))
 
 
 def flipped(status):

@@ -7,16 +7,19 @@ import hashlib
 import math
 import os
 
+import customs
+import garbage
 import kinds
 import podstatus
-from api import defaulted
+from defaults import defaulted
 from store import Refused, encode, matches_labels, stamp
 
 # Seconds from a change to the controller's reaction.  Measured with 1.36: a pod exists 13 ms
 # after the PATCH is answered, and is scheduled 9 ms later; a slice follows Ready by 6 ms.
 DELAYS = {"deployment": 0.006, "replicaset": 0.007, "statefulset": 0.007, "scheduler": 0.009,
-          "slices": 0.006, "garbage": 0.005, "namespace": 0.0}
+          "slices": 0.006, "garbage": 0.005, "namespace": 0.0, "definition": 0.0}
 WORKER = kinds.BY_PLURAL["workers"]
+MANAGED_BY, SLICES = "endpointslice.kubernetes.io/managed-by", "endpointslice-controller.k8s.io"
 COST = "controller.kubernetes.io/pod-deletion-cost"
 LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -64,6 +67,7 @@ class Controllers:
         self.delays = {k: v / speed for k, v in DELAYS.items()}
         self.pending, self.paused, self.held = set(), set(), set()
         self.quota_retry = 0.2
+        self.progress = {}  # uid of a Deployment -> (its counts, since when they are these)
 
     def start(self):
         self.store.listeners.append(self.on_change)
@@ -94,9 +98,11 @@ class Controllers:
 
     def on_change(self, what, kind, new, old):
         ns, name = new.key
-        if what == "DELETED" and new.meta["uid"] in self.store.owned:
-            self.enqueue("garbage", (new.meta["uid"],))
+        for uid in garbage.to_look_at(self.store, what, new):
+            self.enqueue("garbage", (uid,))
         if kind is kinds.DEPLOYMENT:
+            if what == "DELETED":
+                self.progress.pop(new.meta["uid"], None)
             self.enqueue("deployment", (ns, name))
         elif kind in (kinds.REPLICASET, WORKER):
             self.enqueue("replicaset", (kind, ns, name))
@@ -119,6 +125,8 @@ class Controllers:
                     self.enqueue("scheduler", pod.key)
         elif kind is kinds.NAMESPACE:
             self.enqueue("namespace", (name, what == "DELETED"))
+        elif kind is kinds.CRD:
+            self._definition(what, new)
 
     def _owner(self, entry):
         owner = owner_of(entry)
@@ -152,7 +160,7 @@ class Controllers:
     # ---- Deployments
     def sync_deployment(self, ns, name):
         d = self.store.find(kinds.DEPLOYMENT, ns, name)
-        if d is None:
+        if d is None or "deletionTimestamp" in d.meta:
             return
         spec = d.data["spec"]
         mark = template_hash(spec["template"])
@@ -223,10 +231,7 @@ class Controllers:
             ("True", "MinimumReplicasAvailable", "Deployment has minimum availability.")
             if has_enough else ("False", "MinimumReplicasUnavailable",
                                 "Deployment does not have minimum availability.")))]
-        conditions.append(condition(old, "Progressing", "True", *(
-            ("NewReplicaSetAvailable", "ReplicaSet has successfully progressed.")
-            if total["availableReplicas"] >= wanted else
-            ("ReplicaSetUpdated", "ReplicaSet is progressing."))))
+        conditions.append(self._progress(d, old, total, wanted, new))
         if failure:
             conditions.append(condition(old, "ReplicaFailure", "True", failure["reason"],
                                         failure["message"]))
@@ -235,10 +240,37 @@ class Controllers:
                                     **{k: v for k, v in total.items() if v},
                                     "conditions": conditions})
 
+    def _progress(self, d, old, total, wanted, new):
+        """The condition Progressing.  A Deployment whose newest pods have once been available does
+        not fail any more, however many it gets later."""
+        before = next((c for c in old.get("conditions") or [] if c["type"] == "Progressing"), None)
+        name = new.key[1] if new is not None else d.key[1]
+        is_done = total["availableReplicas"] >= wanted and \
+            total["updatedReplicas"] == total["replicas"]
+        is_known = before is not None and new is not None and \
+            ('"%s"' % name) in before.get("message", "")
+        text = 'ReplicaSet "%s" ' % name
+        if is_done or is_known and before["reason"] == "NewReplicaSetAvailable":
+            return condition(old, "Progressing", "True", "NewReplicaSetAvailable",
+                             text + "has successfully progressed.")
+        key, limit_s = d.meta["uid"], d.data["spec"].get("progressDeadlineSeconds", 600)
+        counts = (name, total["updatedReplicas"], total["readyReplicas"],
+                  total["availableReplicas"])
+        last, since = self.progress.get(key, (None, 0))
+        now = asyncio.get_running_loop().time()
+        if counts != last:
+            since = now
+            self.progress[key] = counts, since
+            asyncio.get_running_loop().call_later(limit_s + 0.01, self.enqueue, "deployment", d.key)
+        if now - since >= limit_s:
+            return condition(old, "Progressing", "False", "ProgressDeadlineExceeded",
+                             text + "has timed out progressing.")
+        return condition(old, "Progressing", "True", "ReplicaSetUpdated", text + "is progressing.")
+
     # ---- ReplicaSets, and kinds that work like them
     def sync_replicaset(self, kind, ns, name):
         rs = self.store.find(kind, ns, name)
-        if rs is None:
+        if rs is None or "deletionTimestamp" in rs.meta:
             return
         pods = [p for p in self.store.children(rs.meta["uid"], kinds.POD)
                 if "deletionTimestamp" not in p.meta
@@ -306,7 +338,7 @@ class Controllers:
     # ---- StatefulSets
     def sync_statefulset(self, ns, name):
         s = self.store.find(kinds.STATEFULSET, ns, name)
-        if s is None:
+        if s is None or "deletionTimestamp" in s.meta:
             return
         pods = {int(p.key[1].rpartition("-")[2]): p
                 for p in self.store.children(s.meta["uid"], kinds.POD)}
@@ -379,7 +411,8 @@ class Controllers:
     def sync_slices(self, ns, name):
         service = self.store.find(kinds.SERVICE, ns, name)
         slice_ = next((s for s in self.store.all(kinds.SLICE, ns)
-                       if s.labels.get("kubernetes.io/service-name") == name), None)
+                       if s.labels.get("kubernetes.io/service-name") == name
+                       and s.labels.get(MANAGED_BY) == SLICES), None)
         if service is None or not service.data["spec"].get("selector"):
             if service is None and slice_ is not None:
                 self.store.delete(slice_)
@@ -393,9 +426,7 @@ class Controllers:
         if slice_ is None:
             self.store.create(kinds.SLICE, ns, {"metadata": {
                 "name": "%s-%s" % (name, random_name()), "ownerReferences": [reference(service)],
-                "labels": {"kubernetes.io/service-name": name,
-                           "endpointslice.kubernetes.io/managed-by":
-                           "endpointslice-controller.k8s.io"}}, **data})
+                "labels": {"kubernetes.io/service-name": name, MANAGED_BY: SLICES}}, **data})
         else:
             self.store.update(slice_, {**slice_.data, **data})
 
@@ -418,12 +449,9 @@ class Controllers:
         return {"name": port.get("name", ""), "protocol": port.get("protocol", "TCP"),
                 "port": target}
 
-    # ---- objects whose owner is gone, and namespaces
+    # ---- objects whose owner is gone, namespaces, and kinds
     def sync_garbage(self, uid):
-        for kind, key in list(self.store.owned.get(uid, ())):
-            entry = self.store.find(kind, *key)
-            if entry is not None:
-                self.store.delete(entry)
+        garbage.collect(self.store, uid)
 
     def sync_namespace(self, name, is_gone):
         if is_gone:
@@ -432,3 +460,19 @@ class Controllers:
                     self.store.delete(entry)
         elif not self.store.find(kinds.SERVICEACCOUNT, name, "default"):
             self.store.create(kinds.SERVICEACCOUNT, name, {"metadata": {"name": "default"}})
+
+    def _definition(self, what, entry):
+        kind = customs.kind_of(entry.data)
+        if what == "DELETED":
+            for mine in self.store.all(kind):
+                self.store.delete(mine)
+            kinds.unregister(kind)
+        else:
+            self.enqueue("definition", (entry.key[1],))
+
+    def sync_definition(self, name):
+        entry = self.store.find(kinds.CRD, "", name)
+        if entry is not None and not (entry.data.get("status") or {}).get("conditions"):
+            self.store.set_status(entry, {"conditions": customs.established(), "acceptedNames":
+                                          entry.data["spec"]["names"], "storedVersions": [
+                                              v["name"] for v in entry.data["spec"]["versions"]]})

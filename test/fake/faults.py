@@ -1,7 +1,7 @@
 """Faults on demand.
 
 A fault is {"match": {…}, "do": {…}, "times": N, "skip": N}.  match: verb, resource
-("deployments/scale"), namespace, name, user: all that are given must be equal.
+("deployments/scale"), group, namespace, name, user, is_write: all that are given must be equal.
 times: for how many requests (absent: until the fault is removed); skip: after the first N.
 
 do, for requests: one of
@@ -9,6 +9,7 @@ do, for requests: one of
   {"delay": seconds}                                answer later
   {"hang": true}                                    never answer
   {"reset": true} {"close": true}                   end the connection without an answer
+  {"kill": process}                                 send SIGKILL to this process, and never answer
   {"cut": N}                                        N bytes of the answer, then the end
   {"slow": N, "every": seconds}                     the answer in pieces of N bytes
   {"raw": "text"}                                   these bytes in place of an answer
@@ -17,6 +18,9 @@ for watches also
 with "perform": true the request is carried out all the same, and only its answer is lost.
 """
 import asyncio
+import contextlib
+import os
+import signal
 
 import store as store_
 
@@ -59,8 +63,12 @@ async def play(do, connection, answer):
     if "delay" in do:
         await asyncio.sleep(do["delay"])
     data = b""
-    if do.get("perform") or not {"status", "hang", "reset", "close", "raw"} & set(do):
+    if do.get("perform") or not {"status", "hang", "reset", "close", "raw", "kill"} & set(do):
         data = answer()
+    if "kill" in do:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(do["kill"], signal.SIGKILL)
+        return
     if do.get("hang"):
         return  # the connection stays open
     if do.get("reset"):

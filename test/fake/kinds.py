@@ -8,6 +8,7 @@ class Kind:
         self.group, self.version, self.plural, self.kind = group, version, plural, kind
         self.singular, self.short = kind.lower(), short.split()
         self.namespaced, self.sub = namespaced, frozenset(sub.split())
+        self.schema = None  # of a custom resource
 
 
 def _kinds(*rows):
@@ -42,7 +43,21 @@ KINDS = list(_kinds(
     ("rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", "", False, ""),
     ("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", "", False,
      ""),
-    # a custom resource with a scale subresource
+    ("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition",
+     "crd crds", False, "status"),
+    ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations",
+     "ValidatingWebhookConfiguration", "", False, ""),
+    ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations",
+     "MutatingWebhookConfiguration", "", False, ""),
+    ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies",
+     "ValidatingAdmissionPolicy", "", False, "status"),
+    ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings",
+     "ValidatingAdmissionPolicyBinding", "", False, ""),
+    ("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies",
+     "MutatingAdmissionPolicy", "", False, ""),
+    ("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings",
+     "MutatingAdmissionPolicyBinding", "", False, ""),
+    # like a custom resource with a scale subresource, but without a definition
     ("example.com", "v1", "workers", "Worker", "", True, "status scale"),
 ))
 
@@ -51,6 +66,23 @@ BY_KIND = {(k.group, k.kind): k for k in KINDS}
 BY_PLURAL = {}
 for _kind in KINDS:
     BY_PLURAL.setdefault(_kind.plural, _kind)
+
+
+def register(kind):
+    """Serve a further kind."""
+    KINDS.append(kind)
+    BY_PATH[(kind.group, kind.version, kind.plural)] = kind
+    BY_KIND[(kind.group, kind.kind)] = kind
+    BY_PLURAL.setdefault(kind.plural, kind)
+
+
+def unregister(kind):
+    KINDS.remove(kind)
+    del BY_PATH[(kind.group, kind.version, kind.plural)]
+    del BY_KIND[(kind.group, kind.kind)]
+    if BY_PLURAL[kind.plural] is kind:
+        del BY_PLURAL[kind.plural]
+
 
 POD = BY_PLURAL["pods"]
 NODE = BY_PLURAL["nodes"]
@@ -64,6 +96,7 @@ STATEFULSET = BY_PLURAL["statefulsets"]
 QUOTA = BY_PLURAL["resourcequotas"]
 NAMESPACE = BY_PLURAL["namespaces"]
 SERVICEACCOUNT = BY_PLURAL["serviceaccounts"]
+CRD = BY_PLURAL["customresourcedefinitions"]
 
 LABEL_SELECTOR = {DEPLOYMENT, REPLICASET, STATEFULSET}  # spec.selector has matchLabels
 
@@ -116,6 +149,7 @@ def discovery(group, version):
 def groups():
     found = []
     for name in dict.fromkeys(k.group for k in KINDS if k.group):
-        versions = [{"groupVersion": "%s/v1" % name, "version": "v1"}]
+        versions = [{"groupVersion": "%s/%s" % (name, v), "version": v}
+                    for v in sorted({k.version for k in KINDS if k.group == name})]
         found.append({"name": name, "versions": versions, "preferredVersion": versions[0]})
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": found}

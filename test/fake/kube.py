@@ -19,6 +19,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import control
+import customs
 import kinds
 from api import Api
 from controllers import Controllers
@@ -76,7 +77,7 @@ class Server:
     def __init__(self, args):
         self.folder = os.path.abspath(args.folder)
         self.pki = certificates(self.folder)
-        self.store = Store(self.folder + "/objects")
+        self.store = Store(self.folder + "/objects", customs.kind_of)
         self.api = Api(self.store, tuple(int(v) for v in args.version.split(".")[:2]))
         for name in ("default", "kube-system"):
             if not self.store.find(kinds.NAMESPACE, "", name):

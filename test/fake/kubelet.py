@@ -14,6 +14,7 @@ start), /report (seconds until that is reported), /address (the pod's address), 
 (several, with commas), /backoff (seconds of the first crash back-off)."""
 import argparse
 import asyncio
+import base64
 import errno
 import json
 import os
@@ -61,6 +62,38 @@ class Network:
             self.used.discard(int(address.rpartition(".")[2]))
 
 
+class Tail:
+    """The last of what a container writes, which also goes to the kubelet's output."""
+
+    MOST = 2048
+
+    def __init__(self, output):
+        self.output, self.last = output, b""
+        self.fd, self.write_fd = os.pipe()
+        os.set_blocking(self.fd, False)
+        asyncio.get_running_loop().add_reader(self.fd, self.read)
+
+    def read(self):
+        try:
+            data = os.read(self.fd, 65536)
+        except BlockingIOError:
+            return False
+        if not data:
+            asyncio.get_running_loop().remove_reader(self.fd)
+            os.close(self.fd)
+            self.fd = -1
+            return False
+        if self.output is not subprocess.DEVNULL:
+            os.write(self.output.fileno(), data)
+        self.last = (self.last + data)[-self.MOST:]
+        return True
+
+    def text(self):
+        while self.fd >= 0 and self.read():
+            pass
+        return self.last.decode(errors="replace")
+
+
 class Pod:
     """One pod, from its first event to its end."""
 
@@ -103,6 +136,8 @@ class Pod:
         await asyncio.sleep(podstatus.setting(self.pod, "report", 0))
         self.addresses = addresses
         for i, spec in enumerate(self.specs):
+            if "livenessProbe" in spec:
+                self.tasks.append(asyncio.ensure_future(self.look_alive(i, spec)))
             if "readinessProbe" in spec or "startupProbe" in spec:
                 self.tasks.append(asyncio.ensure_future(self.probe(i, spec)))
             elif i in self.processes:
@@ -111,15 +146,16 @@ class Pod:
         self.kubelet.note("reported", self.name, address=addresses[0])
 
     def start_problem(self, spec):
-        return podstatus.start_problem(self.pod, spec,
-                                       lambda kind, name: self.kubelet.known.get((kind, name)))
+        return podstatus.start_problem(self.pod, spec, self.known)
+
+    def known(self, kind, name):
+        return self.kubelet.known.get((self.pod["metadata"]["namespace"], kind, name))
 
     async def await_no_problem(self, i, spec):
         while True:
+            for kind, name, _ in podstatus.references(spec):
+                await self.kubelet.look_up(self.pod["metadata"]["namespace"], kind, name)
             found = self.start_problem(spec)
-            if found and found[0] == "CreateContainerConfigError":
-                await self.kubelet.look_up(self.pod["metadata"]["namespace"], found)
-                found = self.start_problem(spec)
             if found is None:
                 return
             self.containers[i].wait(*found)
@@ -136,11 +172,32 @@ class Pod:
         ports = spec.get("ports") or []
         if ports:
             env["PORT"] = str(ports[0]["containerPort"])
+        for source in spec.get("envFrom") or []:
+            for field, kind in (("configMapRef", "configmap"), ("secretRef", "secret")):
+                if field in source:
+                    env.update({source.get("prefix", "") + k: v for k, v in self.values(
+                        kind, source[field]["name"]).items()})
         for e in spec.get("env") or []:
-            field = ((e.get("valueFrom") or {}).get("fieldRef") or {}).get("fieldPath")
-            env[e["name"]] = {"status.podIP": addresses[0], "metadata.name": self.name}.get(
-                field, e.get("value", ""))
+            value = self.value(e, addresses)
+            if value is not None:
+                env[e["name"]] = value
         return env
+
+    def values(self, kind, name):
+        """The values of a ConfigMap or Secret."""
+        data = (self.known(kind, name) or {}).get("data") or {}
+        if kind == "configmap":
+            return data
+        return {k: base64.b64decode(v).decode() for k, v in data.items()}
+
+    def value(self, e, addresses):
+        """Of a variable of the environment; None: there is none, and it is optional."""
+        source = e.get("valueFrom") or {}
+        for field, kind in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret")):
+            if field in source:
+                return self.values(kind, source[field]["name"]).get(source[field]["key"])
+        return {"status.podIP": addresses[0], "metadata.name": self.name}.get(
+            (source.get("fieldRef") or {}).get("fieldPath"), e.get("value", ""))
 
     def start(self, i, addresses):
         if self.is_ending:  # wait_for() may have swallowed the cancellation of this task
@@ -149,24 +206,32 @@ class Pod:
         env = self.environment(spec, addresses)
         argv = [re.sub(r"\$\((\w+)\)", lambda m: env.get(m[1], m[0]), a) for a in
                 (spec.get("command") or [self.kubelet.app]) + (spec.get("args") or [])]
+        tail = None
+        if spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
+            tail = Tail(self.kubelet.output)
+        out = tail.write_fd if tail else self.kubelet.output
         try:
-            p = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL,
-                                 stdout=self.kubelet.output, stderr=self.kubelet.output)
+            p = subprocess.Popen(argv, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         except OSError as e:
             container.wait("RunContainerError", "failed to start container: exec: %s: %s"
                            % (argv[0], e.strerror))
             return
+        finally:
+            if tail:
+                os.close(tail.write_fd)
         self.processes[i] = p
         container.run("containerd://%d-%s" % (p.pid, os.urandom(8).hex()),
                       "startupProbe" not in spec)
         self.kubelet.note("runs", self.name, address=addresses[0], process=p.pid)
         fd = os.pidfd_open(p.pid)
-        asyncio.get_running_loop().add_reader(fd, self.on_end, i, p, fd)
+        asyncio.get_running_loop().add_reader(fd, self.on_end, i, p, fd, tail)
 
-    def on_end(self, i, p, fd):
+    def on_end(self, i, p, fd, tail):
         asyncio.get_running_loop().remove_reader(fd)
         os.close(fd)
-        self.containers[i].end(p.wait())
+        code = p.wait()
+        self.containers[i].end(code if code >= 0 else 128 - code,
+                               tail.text() if tail and code != 0 else "")
         del self.processes[i]
         if self.is_ending:
             return
@@ -225,6 +290,21 @@ class Pod:
                 await self.report()
             await asyncio.sleep(probe.get("periodSeconds", 10))
 
+    async def look_alive(self, i, spec):
+        """End the container when its livenessProbe has failed so often."""
+        probe, bad, process = spec["livenessProbe"], 0, None
+        while True:
+            await asyncio.sleep(probe.get("periodSeconds", 10) if process else
+                                probe.get("initialDelaySeconds", 0) or 0.05)
+            now = self.processes.get(i) if self.containers[i].has_started else None
+            if now is None or now is not process:
+                process, bad = now, 0
+                continue
+            bad = 0 if await self.probe_once(spec, probe) else bad + 1
+            if bad >= probe.get("failureThreshold", 3) and self.processes.get(i) is process:
+                self.kubelet.note("unhealthy", self.name)
+                process.kill()
+
     async def probe_once(self, spec, probe):
         if "exec" in probe:
             p = await asyncio.create_subprocess_exec(*probe["exec"]["command"],
@@ -264,12 +344,29 @@ class Pod:
         self.kubelet.note("term", self.name)
         for task in self.tasks:
             task.cancel()
-        await self.end_processes(grace_s)
+        begun = time.monotonic()
+        await asyncio.gather(*(self.before_stop(i, spec, grace_s)
+                               for i, spec in enumerate(self.specs) if i in self.processes))
+        await self.end_processes(max(grace_s - (time.monotonic() - begun), min(grace_s, 2)))
         await self.kubelet.client.insist("DELETE", self.path, {
             "kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0,
             "preconditions": {"uid": self.uid}})
         self.kubelet.all.discard(self)
         self.kubelet.note("gone", self.name)
+
+    async def before_stop(self, i, spec, grace_s):
+        """The container's preStop: sleep or exec."""
+        hook = (spec.get("lifecycle") or {}).get("preStop") or {}
+        if "sleep" in hook:
+            await asyncio.sleep(min(hook["sleep"]["seconds"], grace_s))
+        elif "exec" in hook:
+            p = await asyncio.create_subprocess_exec(*hook["exec"]["command"],
+                                                     env=self.environment(spec, self.own))
+            try:
+                await asyncio.wait_for(p.wait(), grace_s)
+            except asyncio.TimeoutError:
+                p.kill()
+                await p.wait()
 
     async def end_processes(self, grace_s):
         for p in self.processes.values():
@@ -299,10 +396,9 @@ class Kubelet:
             self.log.write(json.dumps({"t": time.monotonic_ns(), "what": what, "pod": pod,
                                        **more}) + "\n")
 
-    async def look_up(self, namespace, problem):
-        kind, name = problem[1].split(" ", 1)[0], problem[1].split('"')[1]
+    async def look_up(self, namespace, kind, name):
         path = "/api/v1/namespaces/%s/%ss/%s" % (namespace, kind, name)
-        self.known[(kind, name)] = await self.client.insist("GET", path)
+        self.known[(namespace, kind, name)] = await self.client.insist("GET", path)
 
     def take(self, what, pod):
         uid = pod["metadata"]["uid"]
@@ -319,8 +415,8 @@ class Kubelet:
             self.pods[uid] = Pod(self, pod)
 
     async def follow(self):
-        base = "/api/v1/namespaces/%s/pods?fieldSelector=spec.nodeName%%3D%s" % (
-            self.namespace, self.node)
+        base = "/api/v1%s/pods?fieldSelector=spec.nodeName%%3D%s" % (
+            "/namespaces/" + self.namespace if self.namespace else "", self.node)
         while True:
             try:
                 found = await self.client.call("GET", base)
@@ -371,7 +467,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kubeconfig", required=True, help="in JSON")
     parser.add_argument("--node", default="n1")
-    parser.add_argument("--namespace", default="default")
+    parser.add_argument("--namespace", default="default", help="\"\": all of them")
     parser.add_argument("--app", help="what a container without a command runs")
     parser.add_argument("--log", help="what happened and when, a JSON object a line")
     parser.add_argument("--output", help="where the containers' output goes")

@@ -58,10 +58,12 @@ class Container:
         self.state, self.id = {"running": {"startedAt": stamp()}}, container_id
         self.has_started = has_started
 
-    def end(self, code):
+    def end(self, code, message=""):
+        """message: its terminationMessage."""
         started = self.state.get("running", {}).get("startedAt", stamp())
         self.state = {"terminated": {
             "exitCode": code, "reason": "Completed" if code == 0 else "Error",
+            **({"message": message} if message else {}),
             "startedAt": started, "finishedAt": stamp(), "containerID": self.id}}
         self.is_ready = False
 
@@ -91,6 +93,16 @@ def status(pod, containers, addresses):
     return value
 
 
+def references(container):
+    """(kind, name, is_optional) of each object that its environment is made of."""
+    found = [e.get("valueFrom") or {} for e in container.get("env") or []]
+    for source in found + (container.get("envFrom") or []):
+        for field, kind in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret"),
+                            ("configMapRef", "configmap"), ("secretRef", "secret")):
+            if field in source:
+                yield kind, source[field]["name"], source[field].get("optional", False)
+
+
 def start_problem(pod, container, find):
     """(reason, message) of what keeps a container from starting; None: nothing.  find(kind,
     name): that object in the pod's namespace, or None."""
@@ -98,12 +110,9 @@ def start_problem(pod, container, find):
     if image.startswith("missing"):
         return ("ErrImagePull", 'rpc error: code = NotFound desc = failed to pull and unpack image '
                 '"%s": failed to resolve reference "%s": not found' % (image, image))
-    for env in container.get("env") or []:
-        source = env.get("valueFrom") or {}
-        for field, kind in (("configMapKeyRef", "configmap"), ("secretKeyRef", "secret")):
-            if field in source and find(kind, source[field]["name"]) is None:
-                return ("CreateContainerConfigError",
-                        '%s "%s" not found' % (kind, source[field]["name"]))
+    for kind, name, is_optional in references(container):
+        if not is_optional and find(kind, name) is None:
+            return "CreateContainerConfigError", '%s "%s" not found' % (kind, name)
     return None
 
 

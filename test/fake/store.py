@@ -37,10 +37,10 @@ def not_found(kind, name, sub=None):
                                                           if kind.group else {})})
 
 
-def conflict(kind, name):
-    return Refused(409, "Conflict", 'Operation cannot be fulfilled on %s "%s": the object has '
-                   "been modified; please apply your changes to the latest version and try again"
-                   % (kinds.in_words(kind), name),
+def conflict(kind, name, why="the object has been modified; please apply your changes to the "
+             "latest version and try again"):
+    return Refused(409, "Conflict", 'Operation cannot be fulfilled on %s "%s": %s'
+                   % (kinds.in_words(kind), name, why),
                    {"name": name, "group": kind.group, "kind": kind.plural})
 
 
@@ -167,6 +167,15 @@ def field_of(obj, path):
     return str(obj).lower() if isinstance(obj, bool) else str(obj)
 
 
+def named(meta):
+    """Give the object a name of its generateName, unless it has one."""
+    if not meta.get("name"):
+        if not meta.get("generateName"):
+            raise Refused(422, "Invalid", "metadata.name: Required value: name or generateName "
+                          "is required")
+        meta["name"] = meta["generateName"][:58] + uuid.uuid4().hex[:5]
+
+
 def matches_labels(selector, labels):
     """spec.selector: matchLabels and matchExpressions."""
     labels = labels or {}
@@ -191,14 +200,27 @@ def selector_text(selector):
     return ",".join(parts)
 
 
+# propagationPolicy -> the finalizer by which the garbage collector knows of it
+COLLECTOR = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
+
+
+def is_to_go(meta):
+    """Nothing has yet to be done for an object that is being deleted."""
+    return "deletionTimestamp" in meta and meta.get("deletionGracePeriodSeconds") == 0 and \
+        not meta.get("finalizers")
+
+
 class Store:
     HISTORY = 20000  # events to remember for watches that resume
 
-    def __init__(self, journal=None):
+    def __init__(self, journal=None, on_definition=None):
+        """on_definition(data): the journal has a CustomResourceDefinition."""
+        self.on_definition = on_definition
         self.rv = 100
         self.seq = 0
         self.objects = collections.defaultdict(dict)
         self.owned = collections.defaultdict(dict)  # owner's uid -> {(kind, key): None}
+        self.by_uid = {}
         self.history = collections.deque()
         self.oldest = self.rv
         self.listeners = []
@@ -223,6 +245,8 @@ class Store:
                 self._index(old, None)
                 if data is not None:
                     self._put(kind, tuple(key), data, rv, old.seq if old else None)
+                    if kind is kinds.CRD:
+                        self.on_definition(data)
         self.oldest = self.rv
 
     def _record(self, kind, key, data):
@@ -240,6 +264,11 @@ class Store:
                     mine.pop((entry.kind, entry.key), None)
                     if not mine:
                         del self.owned[owner["uid"]]
+            if entry:
+                if is_new:
+                    self.by_uid[entry.meta.get("uid")] = entry
+                else:
+                    self.by_uid.pop(entry.meta.get("uid"), None)
 
     def _put(self, kind, key, data, rv, seq=None):
         if seq is None:
@@ -304,11 +333,7 @@ class Store:
         obj.pop("kind", None)
         obj.pop("apiVersion", None)
         meta = obj.setdefault("metadata", {})
-        if "name" not in meta:
-            if "generateName" not in meta:
-                raise Refused(422, "Invalid", "metadata.name: Required value: name or generateName "
-                              "is required")
-            meta["name"] = meta["generateName"] + uuid.uuid4().hex[:5]
+        named(meta)
         if kind.namespaced:
             meta["namespace"] = namespace
         key = (namespace or "", meta["name"])
@@ -317,8 +342,8 @@ class Store:
                           % (kinds.in_words(kind), meta["name"]),
                           {"name": meta["name"], "kind": kind.plural})
         self.rv += 1
-        meta.setdefault("uid", str(uuid.uuid4()))
-        meta.setdefault("creationTimestamp", stamp())
+        meta["uid"] = meta.get("uid") or str(uuid.uuid4())
+        meta["creationTimestamp"] = meta.get("creationTimestamp") or stamp()
         meta["resourceVersion"] = str(self.rv)
         if "status" in kind.sub and kind not in (kinds.NODE, kinds.POD):
             meta["generation"] = 1
@@ -336,6 +361,9 @@ class Store:
         asked = meta.get("resourceVersion")
         if asked and asked != old.meta["resourceVersion"]:
             raise conflict(kind, old.key[1])
+        if meta.get("uid") not in (None, "", old.meta["uid"]):
+            raise conflict(kind, old.key[1], "Precondition failed: UID in precondition: %s, UID in "
+                           "object meta: %s" % (meta["uid"], old.meta["uid"]))
         for name in ("uid", "creationTimestamp", "name", "namespace", "generation",
                      "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion"):
             if name in old.meta:
@@ -352,6 +380,8 @@ class Store:
             return old  # nothing changed: no new version, no event
         if obj.get("spec") != old.data.get("spec") and "generation" in old.meta:
             obj["metadata"] = dict(obj["metadata"], generation=old.meta["generation"] + 1)
+        if is_to_go(obj["metadata"]):
+            return self._remove(old, obj)
         return self._replace(old, obj)
 
     def _replace(self, old, obj):
@@ -366,8 +396,10 @@ class Store:
     def set_status(self, old, status):
         return self.update(old, {**old.data, "status": status}, "status")
 
-    def delete(self, old, grace_s=None):
-        """A pod on a node only gets a deletionTimestamp; its kubelet deletes it for good."""
+    def delete(self, old, grace_s=None, policy=None):
+        """A pod on a node only gets a deletionTimestamp; its kubelet deletes it for good.  So does
+        an object with finalizers; whoever removes the last of them ends it.  policy:
+        propagationPolicy, of which Foreground and Orphan are finalizers of the garbage collector."""
         if old.kind is kinds.POD and old.data["spec"].get("nodeName"):
             if grace_s is None:
                 grace_s = old.data["spec"].get("terminationGracePeriodSeconds", 30)
@@ -377,11 +409,25 @@ class Store:
                 return self._replace(old, {**old.data, "metadata": dict(
                     old.meta, deletionTimestamp=stamp(grace_s),
                     deletionGracePeriodSeconds=grace_s)})
+        finalizers = old.meta.get("finalizers") or []
+        if policy:
+            finalizers = [f for f in finalizers if f not in COLLECTOR.values()]
+            finalizers += [COLLECTOR[policy]] if policy in COLLECTOR else []
+        if not finalizers:
+            return self._remove(old, old.data)
+        meta = dict(old.meta, finalizers=finalizers)
+        if "deletionTimestamp" not in meta:
+            meta.update(deletionTimestamp=stamp(), deletionGracePeriodSeconds=0)
+            if "generation" in meta:
+                meta["generation"] += 1
+        return old if meta == old.meta else self._replace(old, {**old.data, "metadata": meta})
+
+    def _remove(self, old, data):
         self.rv += 1
         del self.objects[old.kind][old.key]
         self._index(old, None)
-        gone = Entry(old.kind, {**old.data, "metadata": dict(
-            old.meta, resourceVersion=str(self.rv))}, self.rv, old.seq)
+        gone = Entry(old.kind, {**data, "metadata": dict(
+            data["metadata"], resourceVersion=str(self.rv))}, self.rv, old.seq)
         self._record(old.kind, old.key, None)
         self._publish("DELETED", old.kind, gone, old)
         return gone

@@ -37,7 +37,7 @@ class Watch:
         connection.on_lost = self.forget
 
     def facts(self):
-        return {"resource": self.kind.plural, "namespace": self.namespace,
+        return {"resource": self.kind.plural, "group": self.kind.group, "namespace": self.namespace,
                 "user": self.note.get("user"), "selector": self.note["query"].get("labelSelector"),
                 "fields": self.note["query"].get("fieldSelector")}
 

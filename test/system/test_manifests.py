@@ -21,8 +21,10 @@ UNITS = {"": 1, "ms": .001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1
 
 
 def files():
+    """Without those of the folder knative, which have tests of their own."""
     found = []
-    for folder, _, names in os.walk(HERE):
+    for folder, folders, names in os.walk(HERE):
+        folders[:] = [f for f in folders if f != "knative"]
         found += [os.path.join(folder, n) for n in names if n.endswith(".yaml")]
     return sorted(found)
 

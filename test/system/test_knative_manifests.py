@@ -1,0 +1,85 @@
+"""conf/kubernetes/knative without a cluster."""
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from helpers import WAIT_S
+from kube_knative import GROUP, HERE, VERSIONS, definitions
+
+
+def test_the_definitions_are_what_their_program_writes():
+    done = subprocess.run([sys.executable, os.path.join(HERE, "crds.py"), "--check"],
+                          capture_output=True, text=True, timeout=WAIT_S)
+    assert done.returncode == 0, done.stderr
+
+
+def schema_of(plural):
+    version, = definitions()[plural]["spec"]["versions"]
+    return version["schema"]["openAPIV3Schema"]
+
+
+def nodes(schema, path=""):
+    """All schemas within this one."""
+    yield path, schema
+    for name, part in (schema.get("properties") or {}).items():
+        yield from nodes(part, path + "." + name)
+    for name in "items", "additionalProperties":
+        if isinstance(schema.get(name), dict):
+            yield from nodes(schema[name], path + "[]")
+
+
+@pytest.mark.parametrize("plural", sorted(VERSIONS))
+def test_a_definition_is_structural(plural):
+    crd = definitions()[plural]
+    assert crd["metadata"]["name"] == "%s.%s" % (plural, GROUP)
+    version, = crd["spec"]["versions"]
+    assert version["name"] == VERSIONS[plural] and version["subresources"] == {"status": {}}
+    assert crd["spec"]["names"]["categories"] == ["all", "knative", "serving"]
+    for path, schema in nodes(schema_of(plural)):
+        has_type = "type" in schema or schema.get("x-kubernetes-int-or-string")
+        assert has_type, path
+        assert not ("properties" in schema and "additionalProperties" in schema), path
+        if schema.get("type") == "array":
+            assert "items" in schema, path
+        if path.startswith(".spec") and "x-kubernetes-validations" in schema and \
+                schema.get("type") == "string":
+            assert "maxLength" in schema, path  # bounds the cost of the rule
+        for rule in schema.get("x-kubernetes-validations") or []:
+            assert rule["message"] and "\n" not in rule["message"], path
+
+
+def test_columns_are_those_of_knative():
+    columns = {p: [c["name"] for c in d["spec"]["versions"][0]["additionalPrinterColumns"]]
+               for p, d in definitions().items()}
+    assert columns == {
+        "services": ["URL", "LatestCreated", "LatestReady", "Ready", "Reason"],
+        "configurations": ["LatestCreated", "LatestReady", "Ready", "Reason"],
+        "revisions": ["Config Name", "Generation", "Ready", "Reason", "Actual Replicas",
+                      "Desired Replicas"],
+        "routes": ["URL", "Ready", "Reason"], "domainmappings": ["URL", "Ready", "Reason"]}
+
+
+def pod_schema(plural):
+    schema = schema_of(plural)["properties"]["spec"]
+    return schema if plural == "revisions" else \
+        schema["properties"]["template"]["properties"]["spec"]
+
+
+def without_paths(schema):
+    return re.sub(r"spec\.template\.spec", "spec", repr(schema["properties"]))
+
+
+def test_the_three_pod_templates_are_one():
+    first = without_paths(pod_schema("services"))
+    assert without_paths(pod_schema("configurations")) == first
+    assert without_paths(pod_schema("revisions")) == first
+
+
+def test_lists_that_clients_send_without_names_have_no_key():
+    containers = pod_schema("services")["properties"]["containers"]
+    assert containers["x-kubernetes-list-type"] == "atomic"
+    name = containers["items"]["properties"]["name"]
+    assert "default" not in name and "minLength" not in name
