@@ -8,6 +8,7 @@
 #include "activator/access/access_log.h"
 #include "activator/decision_span.h"
 #include "activator/drains.h"
+#include "activator/instance_reports.h"
 #include "activator/limiter.h"
 #include "activator/registry.h"
 #include "activator/share_link.h"
@@ -53,6 +54,7 @@ struct autoscaler_link {
 	struct list trackers;
 	struct drains drains;
 	struct share_link shares;
+	struct instance_reports reports;
 	struct stats *stats;
 	struct span_port spans;
 	struct loop_timer tick, early, cleared, drain_timer;
@@ -137,40 +139,6 @@ activate(struct demand_tracker *t)
 
 	send_msg(&m, t->al);
 	activation_stamp(&t->rev->activation.signalled_ns);
-}
-
-static void
-report_instance(struct autoscaler_link *al, struct instance *inst, enum instance_health health)
-{
-	const struct msg m = {.type = MSG_INSTANCE,
-			      .u.instance = {.id = inst->id,
-					     .state = health,
-					     .uses = limiter_uses(inst),
-					     .has_served = atomic_load(&inst->has_served)}};
-
-	send_msg(&m, al);
-}
-
-/* Report what is known of the instance.  Of one that is closed until a probe succeeds, or until the
- * platform finds it ready, there is nothing to report: earlier answers prove nothing. */
-static void
-report_known(struct autoscaler_link *al, struct instance *inst)
-{
-	if (inst->is_set_aside)
-		report_instance(al, inst, INSTANCE_REFUSES);
-	else if (!instance_is_closed_by(inst, SLOTS_UNREADY))
-		report_instance(al, inst, INSTANCE_ANSWERS);
-}
-
-/* What the instance has been sent and has served counts, whether it is closed or not.  Of one that
- * is closed, repeat the state that was reported last. */
-static void
-report_work(struct autoscaler_link *al, struct instance *inst)
-{
-	if (inst->is_set_aside || !instance_is_closed_by(inst, SLOTS_UNREADY))
-		report_known(al, inst);
-	else
-		report_instance(al, inst, inst->is_answering ? INSTANCE_ANSWERS : INSTANCE_REFUSES);
 }
 
 /* A revision has woken: send the next reports before the second is over.  If another one
@@ -314,30 +282,6 @@ on_demand_news(struct autoscaler_link *al, struct revision *rev)
 		log_info(&rev->tag, "waking", "parked=%u", limiter_parked(rev));
 }
 
-/* Once it is spent, idle connections to it are of no use. */
-static void
-note_spent(struct autoscaler_link *al, struct instance *inst)
-{
-	uint32_t uses = limiter_uses(inst);
-	unsigned i;
-
-	if (uses > 0 && inst->spent_reported == SPENT_ALL) { /* a request was not sent there */
-		inst->spent_reported = SPENT_NOT;
-		if (al->is_up)
-			report_work(al, inst);
-	}
-	if (uses > inst->rev->limits->v.max_requests / LIMITER_LAST_USES ||
-	    inst->spent_reported >= (uses == 0 ? SPENT_ALL : SPENT_NEARLY))
-		return;
-	inst->spent_reported = uses == 0 ? SPENT_ALL : SPENT_NEARLY;
-	log_debug(&inst->tag, "instance nears max_requests", "left=%u in_flight=%u", uses,
-		  instance_in_flight(inst));
-	for (i = 0; i < al->workers_n && uses == 0; i++)
-		worker_post_shed(al->workers[i], inst);
-	if (al->is_up)
-		report_work(al, inst);
-}
-
 /* The autoscaler stops what is spent as soon as it hears that nothing is in flight there. */
 static void
 report_spent(struct autoscaler_link *al, struct revision *rev)
@@ -345,7 +289,7 @@ report_spent(struct autoscaler_link *al, struct revision *rev)
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&rev->instances, node, tmp)
-		note_spent(al, container_of(node, struct instance, node));
+		instance_reports_spent(&al->reports, container_of(node, struct instance, node));
 	poll_drains(al);
 }
 
@@ -494,7 +438,8 @@ on_up(struct link *l, void *arg)
 					  .version = version,
 					  .has_shares = true,
 					  .has_commands = true,
-					  .has_spans = al->spans.log != NULL}};
+					  .has_spans = al->spans.log != NULL,
+					  .has_swaps = true}};
 
 	(void)l;
 	hold_lock(al); /* before the autoscaler looks at it */
@@ -566,7 +511,7 @@ on_hello(struct autoscaler_link *al, struct msg *m)
 		return;
 	}
 	al->is_up = true;
-	al->links++;
+	al->reports.link = ++al->links;
 	stats_renew(al->stats);
 	share_link_up(&al->shares, h->has_shares ? h->term : 0);
 	log_info(NULL, "autoscaler connected", "autoscaler=%s shares_term=%llu", h->id,
@@ -589,40 +534,11 @@ on_down(struct link *l, const struct err *why, void *arg)
 	if (!al->is_up)
 		al->refused = *why;
 	al->is_up = false;
+	al->reports.link = 0;
+	registry_forget_swaps(al->registry);
 	share_link_down(&al->shares);
 	drains_resume_all(&al->drains);
 	step_all(al);
-}
-
-/* What a new autoscaler may not know of the instance. */
-static void
-report_again(struct autoscaler_link *al, struct instance *inst)
-{
-	if (inst->spent_reported != SPENT_NOT)
-		report_work(al, inst);
-	else if (inst->is_set_aside || atomic_load(&inst->has_served) ||
-		 (inst->is_answering && inst->state == INSTANCE_STARTING))
-		report_known(al, inst);
-}
-
-static void
-report_all_again(struct autoscaler_link *al, const struct revision *rev)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&rev->instances, node, tmp)
-		report_again(al, container_of(node, struct instance, node));
-}
-
-/* A new autoscaler does not know which instances answer. */
-static void
-report_answering(struct autoscaler_link *al)
-{
-	struct revision *rev;
-	size_t at = 0;
-
-	while ((rev = registry_next_revision(al->registry, &at)) != NULL)
-		report_all_again(al, rev);
 }
 
 static void
@@ -653,31 +569,21 @@ on_end(struct autoscaler_link *al, struct msg *m)
 	log_info(NULL, "new services in use", "generation=%lld services=%u",
 		 (long long)m->u.end.generation, m->u.end.services);
 	share_link_described(&al->shares);
-	report_answering(al);
+	instance_reports_all(&al->reports);
 	step_all(al);
 	if (!was_described)
 		al->ops->on_described(al->arg);
 }
 
-/* The autoscaler lists the instances.  What was reported of them before, it has not understood if
- * it did not know them yet, as it had just started: report all of it after the first list of each
- * link, and instances that are spent as long as it lists them. */
+/* All workers route by what that `end` has ended. */
 static void
-report_listed(struct autoscaler_link *al, struct revision *rev)
+on_swapped(int64_t generation, void *arg)
 {
-	struct list_node *node, *tmp;
+	struct autoscaler_link *al = arg;
+	const struct msg m = {.type = MSG_SWAPPED, .u.swapped = {.generation = generation}};
 
-	if (rev->listed_link != al->links) {
-		rev->listed_link = al->links;
-		report_all_again(al, rev);
-		return;
-	}
-	LIST_FOREACH(&rev->instances, node, tmp) {
-		struct instance *inst = container_of(node, struct instance, node);
-
-		if (inst->spent_reported == SPENT_ALL && inst->state != INSTANCE_STOPPING)
-			report_work(al, inst);
-	}
+	if (al->is_up)
+		send_msg(&m, al);
 }
 
 static void
@@ -690,7 +596,7 @@ on_instances(struct autoscaler_link *al, struct msg *m)
 	if (rev != NULL) {
 		share_link_step(&al->shares, rev);
 		if (update->is_known)
-			report_listed(al, rev);
+			instance_reports_listed(&al->reports, rev);
 	}
 	if (rev != NULL && rev->demand_tracker != NULL) {
 		struct demand_tracker *t = rev->demand_tracker;
@@ -794,7 +700,7 @@ autoscaler_link_on_instance(struct autoscaler_link *al, struct instance *inst,
 		step(rev->demand_tracker);
 	if (!al->is_up)
 		return;
-	report_instance(al, inst, health);
+	instance_reports_health(&al->reports, inst, health);
 	if (health == INSTANCE_ANSWERS)
 		stats_report_now(al->stats, rev);
 }
@@ -802,8 +708,7 @@ autoscaler_link_on_instance(struct autoscaler_link *al, struct instance *inst,
 void
 autoscaler_link_on_served(struct autoscaler_link *al, struct instance *inst)
 {
-	if (al->is_up)
-		report_work(al, inst);
+	instance_reports_work(&al->reports, inst);
 }
 
 bool
@@ -836,6 +741,12 @@ autoscaler_link_new(struct loop *loop, const char *path, struct registry *regist
 	list_init(&al->trackers);
 	drains_init(&al->drains);
 	share_link_init(&al->shares, registry, send_line, al);
+	al->reports = (struct instance_reports){.registry = registry,
+						.workers = workers,
+						.workers_n = workers_n,
+						.send = send_msg,
+						.arg = al};
+	registry_on_swapped(registry, on_swapped, al);
 	al->stats = stats_new(registry, workers, workers_n, &stats_ops, al);
 	loop_timer_init(&al->tick, loop, on_tick, al);
 	loop_timer_init(&al->early, loop, on_early, al);
@@ -855,6 +766,7 @@ autoscaler_link_free(struct autoscaler_link **alp)
 	*alp = NULL;
 	if (al == NULL)
 		return;
+	registry_on_swapped(al->registry, NULL, NULL);
 	link_free(&al->link);
 	loop_timer_fini(&al->tick);
 	loop_timer_fini(&al->early);

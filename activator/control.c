@@ -242,17 +242,24 @@ const struct certificates_ops control_certificates_ops = {.on_state = on_tls_sta
 
 /* --- the admin endpoint --- */
 
+#define SWAP_PATIENCE (10 * CLK_S) /* of a worker, whose rounds take milliseconds */
+
 static const char *
 not_ready(void *arg)
 {
 	const struct activator *a = arg;
+	int64_t since_ns;
 
 	if (a->is_replaced)
 		return "replaced by an upgrade";
 	if (a->is_draining)
 		return "shutting down";
-	return registry_is_described(a->registry) ? NULL
-						  : "the autoscaler has not sent the services yet";
+	if (!registry_is_described(a->registry))
+		return "the autoscaler has not sent the services yet";
+	since_ns = registry_swapping_since(a->registry);
+	if (since_ns != 0 && clk_now() - since_ns >= SWAP_PATIENCE)
+		return "a worker hangs: it does not use the newest services";
+	return NULL;
 }
 
 static struct metrics_source

@@ -31,12 +31,24 @@ struct registry {
 	struct list contested; /* of struct contested */
 	struct msg_service *services; /* that came since `begin` */
 	size_t services_n;
-	bool is_between;    /* `begin` has come, its `end` has not */
-	bool is_described;  /* an `end` has come */
-	int64_t generation; /* of the newest `end` */
-	unsigned swaps_n;   /* of route tables, that workers have not made yet */
-	bool is_counting;   /* the autoscaler counts shares */
+	bool is_between;				   /* `begin` has come, its `end` has not */
+	bool is_described;				   /* an `end` has come */
+	int64_t generation;				   /* of the newest `end` */
+	struct list swaps;				   /* of struct swap, the oldest first */
+	void (*on_swapped)(int64_t generation, void *arg); /* NULL: it is not asked for */
+	void *on_swapped_arg;
+	bool is_counting; /* the autoscaler counts shares */
 };
+
+/* A route table that not all workers use yet. */
+struct swap {
+	struct list_node node;
+	struct registry *r;
+	int64_t generation; /* SWAP_FORGOTTEN: it is not reported */
+	int64_t since_ns;
+	unsigned left; /* workers */
+};
+#define SWAP_FORGOTTEN INT64_C(-1)
 
 /* An instance that a revision lists while another one has its id.  The revision gets it when the
  * other one has no use for it any more. */
@@ -63,6 +75,7 @@ registry_new(struct loop *loop, struct worker *const *workers, unsigned workers_
 	hmap_init(&r->revisions);
 	hmap_init(&r->instances);
 	list_init(&r->contested);
+	list_init(&r->swaps);
 	return r;
 }
 
@@ -688,13 +701,66 @@ note_undescribed(const struct registry *r)
 	}
 }
 
+/* All workers route by the table. */
+static void
+swap_end(struct swap *s)
+{
+	struct registry *r = s->r;
+
+	list_remove(&r->swaps, &s->node);
+	if (list_empty(&r->swaps))
+		retire_undescribed(r);
+	if (s->generation != SWAP_FORGOTTEN && r->on_swapped != NULL)
+		r->on_swapped(s->generation, r->on_swapped_arg);
+	free(s);
+}
+
 static void
 on_swapped(void *arg)
 {
-	struct registry *r = arg;
+	struct swap *s = arg;
 
-	if (--r->swaps_n == 0)
-		retire_undescribed(r);
+	if (--s->left == 0)
+		swap_end(s);
+}
+
+static void
+swap(struct registry *r, int64_t generation, struct routes *routes)
+{
+	struct swap *s = xmalloc(sizeof *s);
+	unsigned i;
+
+	*s = (struct swap){
+		.r = r, .generation = generation, .since_ns = clk_now(), .left = r->workers_n};
+	list_push(&r->swaps, &s->node);
+	for (i = 0; i < r->workers_n; i++)
+		worker_post_routes(r->workers[i], routes, on_swapped, s);
+	if (r->workers_n == 0)
+		swap_end(s);
+}
+
+void
+registry_on_swapped(struct registry *r, void (*fn)(int64_t generation, void *arg), void *arg)
+{
+	r->on_swapped = fn;
+	r->on_swapped_arg = arg;
+}
+
+void
+registry_forget_swaps(struct registry *r)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&r->swaps, node, tmp)
+		container_of(node, struct swap, node)->generation = SWAP_FORGOTTEN;
+}
+
+int64_t
+registry_swapping_since(const struct registry *r)
+{
+	struct list_node *node = list_first(&r->swaps);
+
+	return node == NULL ? 0 : container_of(node, struct swap, node)->since_ns;
 }
 
 int
@@ -704,7 +770,6 @@ registry_end(struct registry *r, int64_t generation, uint32_t services, struct e
 	struct routes *routes;
 	struct revision *rev;
 	size_t at = 0, i, j;
-	unsigned k;
 
 	if (!r->is_between || services != r->services_n) {
 		size_t came = r->services_n;
@@ -721,16 +786,12 @@ registry_end(struct registry *r, int64_t generation, uint32_t services, struct e
 			describe(r, &r->services[i].revisions[j]);
 	note_undescribed(r);
 	routes = routes_new(r->services, r->services_n, &source);
-	r->swaps_n += r->workers_n;
-	for (k = 0; k < r->workers_n; k++)
-		worker_post_routes(r->workers[k], routes, on_swapped, r);
-	routes_unref(&routes);
-	if (r->workers_n == 0)
-		retire_undescribed(r);
 	drop_services(r);
 	r->is_between = false;
 	r->is_described = true;
 	r->generation = generation;
+	swap(r, generation, routes);
+	routes_unref(&routes);
 	return 0;
 }
 
@@ -738,6 +799,7 @@ void
 registry_free(struct registry **rp)
 {
 	struct registry *r = *rp;
+	struct list_node *node, *tmp;
 	struct revision *rev;
 	size_t at = 0;
 
@@ -746,9 +808,10 @@ registry_free(struct registry **rp)
 		return;
 	drop_services(r);
 	drop_contested(r, NULL);
+	while ((node = list_pop(&r->swaps)) != NULL) /* the workers have ended */
+		free(container_of(node, struct swap, node));
 	while ((rev = next_known(r, &at)) != NULL) {
 		const struct limiter_update nothing = {.wanted = 0};
-		struct list_node *node, *tmp;
 
 		LIST_FOREACH(&rev->instances, node, tmp)
 			unlist(r, container_of(node, struct instance, node));

@@ -36,6 +36,12 @@ void registry_add_service(struct registry *, struct msg_service *s);
 /* All that is described between `begin` and `end` takes effect at once.  -1: not `services`
  * services have come, and nothing changes. */
 NODISCARD int registry_end(struct registry *, int64_t generation, uint32_t services, struct err *);
+/* fn(generation, arg) once all workers route by what was described up to that `end`. */
+void registry_on_swapped(struct registry *, void (*fn)(int64_t generation, void *arg), void *arg);
+/* The autoscaler that has sent these generations is gone: report none of them. */
+void registry_forget_swaps(struct registry *);
+/* Since when (clk_now()) a worker has not made the oldest swap that is under way; 0: none is. */
+int64_t registry_swapping_since(const struct registry *);
 bool registry_is_described(const struct registry *);  /* an `end` has come */
 int64_t registry_generation(const struct registry *); /* of the newest `end`; 0: none */
 

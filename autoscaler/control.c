@@ -6,15 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "autoscaler/accounts.h"
-#include "autoscaler/activators.h"
 #include "autoscaler/admin_pages.h"
 #include "autoscaler/auditing.h"
+#include "autoscaler/control_impl.h"
 #include "autoscaler/ctl_commands.h"
 #include "autoscaler/ctl_server.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/metrics.h"
-#include "autoscaler/reconcile/hub.h"
 #include "autoscaler/reconcile/learned.h"
 #include "autoscaler/relaunch.h"
 #include "autoscaler/rollouts.h"
@@ -26,7 +24,6 @@
 #include "common/clk.h"
 #include "common/control_socket.h"
 #include "common/daemon.h"
-#include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/reload.h"
@@ -40,190 +37,6 @@
 #define CLOSE_MOST (2 * CLK_S)	    /* how long drivers may take to close after a failed start */
 #define REPORTS_MOST (300 * CLK_MS) /* how long the last reports of activators may take to come */
 
-struct autoscaler {
-	struct loop *loop;
-	char *id; /* differs from that of every earlier process */
-	int lock_fd;
-	int64_t started_ns;
-	struct services *services;
-	struct driver *platform, *addresses; /* NULL once closed */
-	struct reconcile *reconcile;
-	struct activators *activators;
-	struct learned *learned;
-	struct auditing *auditing;
-	struct ledger *ledger;
-	int64_t ledger_generation; /* of the services that the ledger knows */
-	int64_t saved_ns;
-	struct hub *hub;
-	struct version_store *store; /* NULL: it cannot be read */
-	struct rollouts *rollouts;
-	struct ctl_commands *ctl_commands;
-	struct ctl_server *ctl; /* NULL: the control socket could not be opened */
-	struct admin *admin;
-	struct admin_pages *pages; /* of admin */
-	struct watchdog *watchdog; /* NULL: not started by systemd, or it wants none */
-	struct loop_timer tick;
-	struct loop_timer round; /* to the next round that reconcile_next_ns() asks for */
-	int64_t next_tick_ns;
-	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
-	struct relaunch *relaunch;
-	bool is_relaunched; /* another program takes this one's place */
-	bool is_listening, is_stopping;
-	const char *stop_signal;
-	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
-	struct reload *reload;
-};
-
-static void
-update_ledger(struct autoscaler *a)
-{
-	accounts_update(a->ledger, a->services, &a->ledger_generation);
-}
-
-/* --- messages --- */
-
-static void
-send_message(uint64_t peer, const struct msg *m, void *arg)
-{
-	struct autoscaler *a = arg;
-	struct hub_peer *p;
-
-	if (a->hub == NULL)
-		return;
-	if (peer == 0) {
-		hub_send_all(a->hub, m);
-		return;
-	}
-	p = hub_find(a->hub, peer);
-	if (p != NULL)
-		hub_send(p, m);
-}
-
-static void
-on_holder_gone(const char *id, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	activators_forget(a->activators, id);
-}
-
-static void
-on_term_raised(uint64_t term, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	activators_raise_term(a->activators, term);
-	if (a->hub == NULL)
-		return;
-	hub_set_term(a->hub, term);
-	hub_cut_all(a->hub, "a higher term of shares begins");
-}
-
-static const struct reconcile_ops reconcile_ops = {
-	.send = send_message, .holder_gone = on_holder_gone, .term_raised = on_term_raised};
-
-static void
-on_dead(const char *id, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	log_debug(NULL, "process of an activator has ended", "activator=%s", id);
-	reconcile_holder_dead(a->reconcile, id);
-}
-
-static const struct activators_ops activators_ops = {.on_dead = on_dead};
-
-static void
-line_to_one(const char *text, size_t n, void *arg)
-{
-	hub_send_line(arg, text, n);
-}
-
-static void
-line_to_all(const char *text, size_t n, void *arg)
-{
-	const struct autoscaler *a = arg;
-
-	if (a->hub != NULL)
-		hub_send_line_all(a->hub, text, n);
-}
-
-/* No: the autoscaler ends and reads what activators have sent; revisions name closed drivers. */
-static bool
-has_drivers(const struct autoscaler *a)
-{
-	return a->platform != NULL && a->addresses != NULL;
-}
-
-static int
-on_activator_up(struct hub_peer *p, void *arg, struct err *e)
-{
-	struct autoscaler *a = arg;
-
-	if (activators_up(a->activators, p->id, p->pid, link_peer_pidfd(p->link), e) < 0)
-		return -1;
-	log_info(NULL, "activator connected", "activator=%s pid=%d uid=%d", p->id, (int)p->pid,
-		 (int)p->uid);
-	rollouts_link_up(a->rollouts);
-	if (has_drivers(a)) {
-		services_describe(a->services, line_to_one, p);
-		reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares, p->has_spans);
-	}
-	return 0;
-}
-
-static void
-on_message(struct hub_peer *p, const struct msg *m, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	if (m->type == MSG_RESULT) {
-		ctl_commands_result(a->ctl_commands, p->serial, m->u.result.token,
-				    m->u.result.is_done, m->u.result.text);
-		return;
-	}
-	update_ledger(a);
-	ledger_message(a->ledger, p->serial, m);
-	if (m->type == MSG_STATS) {
-		rollouts_report(a->rollouts, p->id, &m->u.stats);
-		status_feed_report(admin_pages_feed(a->pages), &m->u.stats);
-	}
-	if (has_drivers(a))
-		reconcile_message(a->reconcile, p->serial, m);
-}
-
-/* Has the activator another link? */
-static bool
-has_another(const struct autoscaler *a, const struct hub_peer *gone)
-{
-	struct hub_peer *p = NULL;
-
-	while ((p = hub_next_activator(a->hub, p)) != NULL)
-		if (p != gone && strcmp(p->id, gone->id) == 0)
-			return true;
-	return false;
-}
-
-static void
-on_activator_down(struct hub_peer *p, const char *why, void *arg)
-{
-	struct autoscaler *a = arg;
-
-	if (p->is_leaving)
-		log_info(NULL, "activator has left", "activator=%s", p->id);
-	else
-		log_warn(NULL, "activator disconnected", "activator=%s why=%s", p->id, why);
-	ctl_commands_peer_down(a->ctl_commands, p->serial);
-	ledger_peer_down(a->ledger, p->serial);
-	if (!has_another(a, p))
-		rollouts_link_down(a->rollouts, p->id);
-	reconcile_peer_down(a->reconcile, p->serial);
-	if (!has_another(a, p))
-		activators_down(a->activators, p->id);
-}
-
-static const struct hub_ops hub_ops = {on_activator_up, on_message, on_activator_down};
-
 /* --- drivers --- */
 
 static void
@@ -231,7 +44,7 @@ on_view(const struct driver_view *view, void *arg)
 {
 	struct autoscaler *a = arg;
 
-	update_ledger(a);
+	control_update_ledger(a);
 	ledger_view(a->ledger, view);
 	reconcile_view(a->reconcile, view);
 }
@@ -402,11 +215,12 @@ on_tick(void *arg)
 	 * was stopped for a while does not make up for the ticks that it missed. */
 	a->next_tick_ns = MAX(a->next_tick_ns + TICK, now);
 	loop_timer_set(&a->tick, a->next_tick_ns - now);
-	update_ledger(a);
+	control_update_ledger(a);
 	ledger_tick(a->ledger);
 	reconcile_tick(a->reconcile);
 	rollouts_tick(a->rollouts);
 	auditing_tick(a->auditing);
+	control_check_swaps(a);
 	begin_chores(a, now);
 	if (a->linger_ns != 0 && (now >= a->linger_ns || !is_needed(a))) {
 		stop(a);
@@ -422,6 +236,7 @@ on_tail(void *arg)
 	int64_t next;
 
 	reconcile_tail(a->reconcile);
+	control_report_routed(a);
 	next = reconcile_next_ns(a->reconcile);
 	if (next == INT64_MAX)
 		loop_timer_clear(&a->round);
@@ -618,6 +433,7 @@ facts_of(const struct autoscaler *a)
 		.store = a->store,
 		.reconcile = a->reconcile,
 		.hub = a->hub,
+		.swaps = &a->swaps,
 		.ledger = a->ledger,
 		.audit = auditing_audit(a->auditing),
 		.rollouts = a->rollouts,
@@ -690,11 +506,22 @@ on_stored(void *arg)
 	services_stored(a->services);
 }
 
+static int64_t
+stored_for_ctl(void *arg)
+{
+	struct autoscaler *a = arg;
+
+	services_stored(a->services);
+	return services_are_complete(a->services) && swaps_is_waiting(&a->swaps)
+		       ? services_generation(a->services)
+		       : 0;
+}
+
 static const struct ctl_backend ctl_backend = {.facts = get_facts,
 					       .wake = wake,
 					       .sleep = put_to_sleep,
 					       .reload = reload_for_ctl,
-					       .stored = on_stored};
+					       .stored = stored_for_ctl};
 
 static const struct rollouts_ops rollouts_ops = {.facts = get_facts, .stored = on_stored};
 
@@ -736,6 +563,7 @@ begin_shares(struct autoscaler *a)
 
 	reconcile_begin_shares(a->reconcile, activators_term(a->activators),
 			       activators_has_record(a->activators), ids, n);
+	control_expect_swaps(a, ids, n);
 	free(ids);
 }
 
@@ -753,9 +581,10 @@ open_all(struct autoscaler *a, struct err *e)
 	if (a->auditing == NULL)
 		return -1;
 	auditing_set_reload(a->auditing, a->reload);
-	a->reconcile = reconcile_new(&reconcile_ops, a, a->id);
+	a->reconcile = reconcile_new(&control_reconcile_ops, a, a->id);
 	reconcile_set_audit(a->reconcile, auditing_audit(a->auditing));
-	a->activators = activators_open(a->loop, s->state_dir, s->socket, &activators_ops, a);
+	a->activators = activators_open(a->loop, s->state_dir, s->socket, &control_activators_ops,
+					a);
 	begin_shares(a);
 	a->learned = learned_open(s->state_dir);
 	a->ledger = ledger_open(a->loop, &(struct ledger_conf){
@@ -775,9 +604,10 @@ open_all(struct autoscaler *a, struct err *e)
 							     .store = a->store,
 							     .platform = a->platform,
 							     .addresses = a->addresses,
-							     .send_all = line_to_all,
+							     .send_all = control_send_line,
+							     .described = control_described,
 							     .arg = a});
-	a->hub = hub_open(a->loop, s->socket, a->id, &hub_ops, a, e);
+	a->hub = hub_open(a->loop, s->socket, a->id, &control_hub_ops, a, e);
 	if (a->hub == NULL)
 		return -1;
 	hub_set_term(a->hub, activators_term(a->activators));
@@ -834,6 +664,7 @@ control_open(struct loop *loop, struct settings **settings, char *const *argv, s
 	a->id = xasprintf("s%x-%llx", (unsigned)getpid(), (unsigned long long)clk_wall() / 1000);
 	a->lock_fd = -1;
 	a->started_ns = clk_now();
+	swaps_init(&a->swaps);
 	a->services = services_new(settings);
 	a->reload = reload_new(loop, IN_AUTOSCALER, &reload_ops, a);
 	s = services_settings(a->services);
@@ -887,6 +718,7 @@ control_close(struct autoscaler **ap)
 	loop_settle(a->loop); /* while what drivers report has a receiver */
 	ledger_close(&a->ledger);
 	activators_close(&a->activators);
+	swaps_fini(&a->swaps);
 	reconcile_free(&a->reconcile);
 	auditing_close(&a->auditing);
 	learned_close(&a->learned);

@@ -34,7 +34,7 @@ struct ctl_commands {
 };
 
 /* What a job waits for. */
-enum goal { GOAL_RESULTS, GOAL_AWAKE, GOAL_ASLEEP, GOAL_ROLLOUT };
+enum goal { GOAL_RESULTS, GOAL_AWAKE, GOAL_ASLEEP, GOAL_ROLLOUT, GOAL_ROUTED };
 
 /* An activator that was sent a command. */
 struct asked_activator {
@@ -59,6 +59,8 @@ struct job {
 	char *summary; /* what the autoscaler itself has done */
 	/* GOAL_ROLLOUT */
 	uint64_t rollout;
+	/* GOAL_ROUTED: the end of the request is held */
+	int64_t generation;
 };
 
 static struct facts
@@ -584,13 +586,42 @@ ctl_commands_peer_down(struct ctl_commands *c, uint64_t peer)
 
 /* --- the store --- */
 
+/* The end of the request is held until the activators route by the change: what its operator does
+ * next may rely on it. */
+static void
+end_once_routed(struct ctl_commands *c, struct ctl_request *r, bool is_changed)
+{
+	int64_t generation = is_changed ? c->backend->stored(c->arg) : 0;
+
+	if (generation == 0)
+		ctl_release(r);
+	else
+		job_new(c, r, GOAL_ROUTED)->generation = generation;
+}
+
+void
+ctl_commands_routed(struct ctl_commands *c, int64_t generation)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&c->jobs, node, tmp) {
+		struct job *job = container_of(node, struct job, node);
+		struct ctl_request *r = job->request;
+
+		if (job->goal != GOAL_ROUTED || job->generation > generation)
+			continue;
+		job_free(job);
+		ctl_release(r);
+	}
+}
+
 static void
 on_change(struct ctl_commands *c, struct ctl_request *r)
 {
 	const struct facts f = facts_of(c);
 
-	if (ctl_versions_change(r, &f))
-		c->backend->stored(c->arg);
+	ctl_hold(r);
+	end_once_routed(c, r, ctl_versions_change(r, &f));
 }
 
 static void
@@ -598,12 +629,18 @@ on_rollout(struct ctl_commands *c, struct ctl_request *r)
 {
 	const struct facts f = facts_of(c);
 	struct job *job;
+	bool is_changed;
 	uint64_t id;
 
-	if (ctl_rollouts_change(r, &f, &id))
-		c->backend->stored(c->arg);
-	if (id == 0)
+	ctl_hold(r);
+	is_changed = ctl_rollouts_change(r, &f, &id);
+	if (id == 0) {
+		end_once_routed(c, r, is_changed);
 		return;
+	}
+	ctl_release(r);
+	if (is_changed)
+		(void)c->backend->stored(c->arg);
 	job = job_new(c, r, GOAL_ROLLOUT);
 	job->rollout = id;
 	look_at_rollout(job);

@@ -1,6 +1,7 @@
 /* ctl_commands - what activatorctl can ask for at the control socket: to show services and the
  * autoscaler, to reload and upgrade, to wake, to put to sleep, and to wait for that.  `reload` and
  * `upgrade` are passed on to the activators over their links, and each answers (msg.h, `command`).
+ * What changes the services is answered once the activators route by it.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_CTL_COMMANDS_H
 #define AUTOSCALER_CTL_COMMANDS_H
@@ -19,8 +20,9 @@ struct ctl_backend {
 	/* Reload the autoscaler's own settings.  -1: nothing has changed, and errors has a line for
 	 * each mistake. */
 	int (*reload)(const struct audit_by *, struct settings_errors *errors, void *arg);
-	/* The store has changed. */
-	void (*stored)(void *arg);
+	/* The store has changed.  Returns the generation of the services that has the change, for
+	 * ctl_commands_routed(); 0: it is not waited for. */
+	int64_t (*stored)(void *arg);
 };
 
 /* All borrowed until ctl_commands_free(). */
@@ -36,6 +38,8 @@ extern const struct ctl_ops ctl_commands_ops;
 void ctl_commands_result(struct ctl_commands *, uint64_t peer, const char *token, bool is_done,
 			 const char *text);
 void ctl_commands_peer_down(struct ctl_commands *, uint64_t peer);
+/* The activators route by this generation of the services, or none is waited for any more. */
+void ctl_commands_routed(struct ctl_commands *, int64_t generation);
 
 /* As driver_ops.on_output and on_output_end. */
 void ctl_commands_output(struct ctl_commands *, const struct driver_output *);

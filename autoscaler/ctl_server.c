@@ -47,6 +47,8 @@ struct ctl_request {
 	struct loop_timer timer; /* to the end of its time */
 	void *of_command;
 	struct strbuf line; /* that is being put */
+	bool is_held;
+	struct strbuf held; /* the end, which ctl_release() sends; empty: none */
 	struct jput put;
 	char *progress; /* sent last, at progress_ns; NULL: none */
 	int64_t progress_ns;
@@ -164,6 +166,17 @@ ctl_progress(struct ctl_request *r, const char *text)
 	ctl_line_end(r);
 }
 
+/* Send the end of the request. */
+static void
+end(struct ctl_request *r, const struct strbuf *line)
+{
+	r->state = REQUEST_DONE;
+	link_send(r->link, line->data, line->len);
+	r->left_n = ctl_queued(r);
+	r->left_ns = clk_now() + READ_PATIENCE;
+	loop_timer_set(&r->timer, LEAVE_PATIENCE);
+}
+
 void
 ctl_done(struct ctl_request *r, enum ctl_status status, const char *next, const char *fmt, ...)
 {
@@ -171,19 +184,33 @@ ctl_done(struct ctl_request *r, enum ctl_status status, const char *next, const 
 	va_list args;
 	char text[1000];
 
-	CHECK(r->state != REQUEST_DONE);
+	CHECK(r->state != REQUEST_DONE && r->held.len == 0);
 	va_start(args, fmt);
 	vsnprintf(text, sizeof text, fmt, args);
 	va_end(args);
-	r->state = REQUEST_DONE;
 	j = ctl_line(r, "done");
 	jput_string(j, "status", status_names[status]);
 	jput_string(j, "message", text);
 	jput_string_if(j, "next", next);
-	ctl_line_end(r);
-	r->left_n = ctl_queued(r);
-	r->left_ns = clk_now() + READ_PATIENCE;
-	loop_timer_set(&r->timer, LEAVE_PATIENCE);
+	jput_object_end(j);
+	if (r->is_held)
+		strbuf_add(&r->held, r->line.data, r->line.len);
+	else
+		end(r, &r->line);
+}
+
+void
+ctl_hold(struct ctl_request *r)
+{
+	r->is_held = true;
+}
+
+void
+ctl_release(struct ctl_request *r)
+{
+	r->is_held = false;
+	if (r->held.len > 0)
+		end(r, &r->held);
 }
 
 /* --- the request --- */
@@ -198,6 +225,8 @@ refuse(struct ctl_request *r, const char *why)
 			 (int)r->pid, (int)r->uid, why);
 	if (r->state == REQUEST_ASKED)
 		s->ops->on_gone(r, s->arg);
+	r->is_held = false;
+	strbuf_clear(&r->held);
 	ctl_done(r, CTL_USAGE, NULL, "%s", why);
 }
 
@@ -368,6 +397,7 @@ request_free(struct ctl_request *r)
 	list_remove(&s->requests, &r->node);
 	loop_timer_fini(&r->timer);
 	strbuf_fini(&r->line);
+	strbuf_fini(&r->held);
 	free(r->command);
 	free(r->name);
 	free(r->wanted_state);
@@ -409,8 +439,12 @@ on_time(void *arg)
 	struct ctl_request *r = arg;
 	struct ctl_server *s = r->server;
 
-	if (r->state == REQUEST_ASKED) {
+	if (r->state == REQUEST_ASKED && r->held.len > 0) {
 		s->ops->on_gone(r, s->arg);
+		ctl_release(r);
+	} else if (r->state == REQUEST_ASKED) {
+		s->ops->on_gone(r, s->arg);
+		r->is_held = false;
 		ctl_done(r, CTL_TIMEOUT,
 			 "activatorctl describe shows how far it is; --timeout waits longer",
 			 "not done after %lld s; it goes on%s%s",
@@ -439,6 +473,7 @@ on_accept(struct link *l, void *arg)
 	*r = (struct ctl_request){.server = s, .link = l, .since_ns = clk_now()};
 	loop_timer_init(&r->timer, s->loop, on_time, r);
 	strbuf_init(&r->line, 0);
+	strbuf_init(&r->held, 0);
 	list_push(&s->requests, &r->node);
 	link_set_arg(l, r);
 }

@@ -84,5 +84,9 @@ void ctl_progress(struct ctl_request *, const char *text);
  * do next; NULL: nothing. */
 void ctl_done(struct ctl_request *, enum ctl_status, const char *next, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
+/* Keep the end that ctl_done() gives the request from now on, until ctl_release() sends it.  Until
+ * then on_gone may come; when the time of the request is over, the end is sent, too. */
+void ctl_hold(struct ctl_request *);
+void ctl_release(struct ctl_request *);
 
 #endif

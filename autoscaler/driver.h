@@ -143,6 +143,12 @@ struct driver_class {
 	/* May be NULL.  The services that the driver finds by itself, by the given settings;
 	 * borrowed until the next call has returned.  NULL: not known yet. */
 	const struct service_conf *(*services)(struct driver *, const struct settings *, size_t *n);
+	/* May be NULL.  The number of what services() has returned last: a higher one for each
+	 * answer that differs from the one before. */
+	uint64_t (*services_serial)(struct driver *);
+	/* May be NULL; needs services_serial().  What services() has returned with this number is
+	 * in use in every activator that is connected and not leaving. */
+	void (*routed)(struct driver *, uint64_t serial);
 	/* May be NULL: the driver does not read what instances write.  Report the last lines that
 	 * instances of these revisions wrote, behind the line `after` of that epoch (0, 0: all),
 	 * and not before since_ms (wall clock): ops->on_output() for each, then

@@ -12,6 +12,7 @@ struct hub;
 struct ledger;
 struct rollouts;
 struct services;
+struct swaps;
 struct version_store;
 
 struct facts {
@@ -27,6 +28,7 @@ struct facts {
 	struct version_store *store; /* NULL: it cannot be read */
 	const struct reconcile *reconcile;
 	struct hub *hub;
+	const struct swaps *swaps;
 	struct ledger *ledger;
 	struct audit *audit; /* NULL: there is none yet */
 	const struct rollouts *rollouts;

@@ -4,6 +4,7 @@
 
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
+#include "autoscaler/reconcile/swaps.h"
 #include "autoscaler/rollouts.h"
 #include "autoscaler/usage/ledger.h"
 #include "autoscaler/versions/store.h"
@@ -47,6 +48,8 @@ put_process(struct strbuf *b, const struct facts *f)
 	put_one(b, M_ACTIVATORS, (double)hub_activators(f->hub));
 	put_one(b, M_PEERS_DROPPED, (double)hub_dropped(f->hub));
 	put_one(b, M_SERVICES_GENERATION, (double)f->generation);
+	put_one(b, M_ROUTED_GENERATION, (double)f->swaps->routed);
+	put_one(b, M_SWAPS_OVERDUE, (double)f->swaps->overdue);
 	put_one(b, M_CONTROL_REQUESTS, (double)f->control_requests);
 	put_one(b, M_RELOADS, (double)f->reloads.done);
 	put_one(b, M_UPGRADE_FAILURES, (double)f->upgrade_failures);

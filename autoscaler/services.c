@@ -20,6 +20,12 @@ struct stored_set {
 	size_t n;
 };
 
+/* Until a generation is routed: the number of what the driver has found (services_serial()). */
+struct unrouted {
+	int64_t generation;
+	uint64_t serial;
+};
+
 struct services {
 	struct services_parts parts;
 	struct settings *first;	  /* what the drivers were opened with */
@@ -36,6 +42,8 @@ struct services {
 	struct catalog catalog;
 	bool is_complete;
 	int64_t generation;
+	struct unrouted *unrouted; /* the newest last */
+	size_t unrouted_n;
 };
 
 struct services *
@@ -150,6 +158,41 @@ load_stored(struct services *s)
 	hmap_fini(&claims);
 }
 
+/* --- routed --- */
+
+/* What the driver has found is in the new generation. */
+static void
+note_unrouted(struct services *s)
+{
+	const struct driver_class *class = s->parts.platform->class;
+	uint64_t serial;
+
+	if (class->routed == NULL)
+		return;
+	serial = class->services_serial(s->parts.platform);
+	if (s->unrouted_n > 0 && s->unrouted[s->unrouted_n - 1].serial == serial)
+		return; /* routed with that one */
+	s->unrouted = xrealloc(s->unrouted, (s->unrouted_n + 1) * sizeof *s->unrouted);
+	s->unrouted[s->unrouted_n++] = (struct unrouted){.generation = s->generation,
+							 .serial = serial};
+}
+
+void
+services_routed(struct services *s, int64_t generation)
+{
+	struct driver *d = s->parts.platform;
+	uint64_t serial = 0;
+	size_t n = 0;
+
+	while (n < s->unrouted_n && s->unrouted[n].generation <= generation)
+		serial = s->unrouted[n++].serial;
+	if (n == 0)
+		return;
+	s->unrouted_n -= n;
+	memmove(s->unrouted, s->unrouted + n, s->unrouted_n * sizeof *s->unrouted);
+	d->class->routed(d, serial);
+}
+
 /* --- apply --- */
 
 static void
@@ -221,7 +264,10 @@ apply(struct services *s)
 	set_driver_revisions(p->addresses, items, n);
 	free(items);
 	s->generation++;
-	services_describe(s, p->send_all, p->arg);
+	if (!services_describe(s, p->send_all, p->arg))
+		return;
+	note_unrouted(s);
+	p->described(s->generation, p->arg);
 }
 
 void
@@ -447,6 +493,7 @@ services_free(struct services **sp)
 	stored_free(&s->stored_previous);
 	stored_free(&s->unconfigured);
 	stored_free(&s->stored);
+	free(s->unrouted);
 	if (s->current != s->first)
 		settings_free(&s->current);
 	settings_free(&s->first);
@@ -461,11 +508,12 @@ services_are_complete(const struct services *s)
 	return s->is_complete;
 }
 
-void
+bool
 services_describe(const struct services *s, services_line_fn *line, void *arg)
 {
 	if (s->is_complete)
 		catalog_describe(&s->catalog, s->parts.reconcile, s->generation, line, arg);
+	return s->is_complete;
 }
 
 void

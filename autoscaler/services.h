@@ -27,6 +27,8 @@ struct services_parts {
 	struct version_store *store; /* NULL: it cannot be read */
 	struct driver *platform, *addresses;
 	services_line_fn *send_all; /* sends a line to every connected activator */
+	/* The lines of a whole description were sent to them. */
+	void (*described)(int64_t generation, void *arg);
 	void *arg;
 };
 
@@ -57,8 +59,8 @@ void services_tick(struct services *);
  * described, because activators would take some of the services for all: they park requests,
  * or keep what an earlier autoscaler described. */
 bool services_are_complete(const struct services *);
-/* Describe the services to one activator; nothing while they are not complete. */
-void services_describe(const struct services *, services_line_fn *, void *arg);
+/* Describe the services to one activator.  False: nothing, while they are not complete. */
+bool services_describe(const struct services *, services_line_fn *, void *arg);
 
 /* The i-th service, i < services_n(); borrowed until the services change. */
 const struct service_conf *services_at(const struct services *, size_t i);
@@ -72,6 +74,9 @@ struct service_conf;
 typedef void services_revision_fn(const struct service_conf *, const struct revision_conf *,
 				  void *arg);
 void services_each_revision(const struct services *, services_revision_fn *, void *arg);
+
+/* Every activator that counts uses this generation: tell the driver. */
+void services_routed(struct services *, int64_t generation);
 
 size_t services_n(const struct services *);
 /* Counts the descriptions. */

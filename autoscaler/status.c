@@ -3,6 +3,7 @@
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/drain.h"
 #include "autoscaler/reconcile/hub.h"
+#include "autoscaler/reconcile/swaps.h"
 #include "autoscaler/share_view.h"
 #include "common/admin.h"
 #include "common/clk.h"
@@ -21,18 +22,19 @@ seconds_since(int64_t ns)
 }
 
 static void
-put_activators(struct jput *j, const struct reconcile *r, struct hub *h)
+put_activators(struct jput *j, const struct facts *f)
 {
 	struct hub_peer *p = NULL;
 
 	jput_array(j, "activators");
-	while ((p = hub_next_activator(h, p)) != NULL) {
+	while ((p = hub_next_activator(f->hub, p)) != NULL) {
 		jput_object(j, NULL);
 		jput_string(j, "id", p->id);
 		jput_string_if(j, "version", p->version);
 		jput_double(j, "connected_s", seconds_since(p->since_ns));
 		jput_u64(j, "messages", p->lines);
-		jput_bool(j, "silent", reconcile_is_silent(r, p->id));
+		jput_i64(j, "generation", swaps_used(f->swaps, p->serial));
+		jput_bool(j, "silent", reconcile_is_silent(f->reconcile, p->id));
 		jput_object_end(j);
 	}
 	jput_array_end(j);
@@ -214,7 +216,8 @@ status_answer(struct admin_request *req, const struct facts *f)
 	jput_i64(&j, "generation", f->generation);
 	reload_put(&j, &f->reloads);
 	jput_bool(&j, "stopping", f->is_stopping);
-	put_activators(&j, f->reconcile, f->hub);
+	jput_i64(&j, "routed_generation", f->swaps->routed);
+	put_activators(&j, f);
 	put_revisions(&j, f->reconcile, name);
 	jput_object_end(&j);
 	strbuf_adds(req->body, "\n");

@@ -36,7 +36,7 @@ put_hello(struct jput *j, const struct msg_hello *h)
 	jput_string(j, "role", msg_role_words[h->role]);
 	jput_string(j, "id", h->id);
 	jput_string_if(j, "version", h->version);
-	if (!h->has_shares && !h->has_commands && !h->has_spans)
+	if (!h->has_shares && !h->has_commands && !h->has_spans && !h->has_swaps)
 		return;
 	jput_array(j, "features");
 	if (h->has_shares)
@@ -45,6 +45,8 @@ put_hello(struct jput *j, const struct msg_hello *h)
 		jput_string(j, NULL, MSG_FEATURE_COMMANDS);
 	if (h->has_spans)
 		jput_string(j, NULL, MSG_FEATURE_SPANS);
+	if (h->has_swaps)
+		jput_string(j, NULL, MSG_FEATURE_SWAPS);
 	jput_array_end(j);
 	if (h->term > 0)
 		jput_u64(j, "term", h->term);
@@ -386,6 +388,7 @@ put_members(struct jput *j, const struct msg *m)
 		put_hello(j, &m->u.hello);
 		break;
 	case MSG_BEGIN:
+	case MSG_SWAPPED:
 		jput_i64(j, "generation", m->u.begin.generation);
 		break;
 	case MSG_SERVICE:
@@ -560,6 +563,7 @@ msg_fini(struct msg *m)
 	case MSG_BEGIN:
 	case MSG_END:
 	case MSG_LEAVING:
+	case MSG_SWAPPED:
 		break;
 	case MSG_SHARES_HELD:
 		shares_held_fini(&m->u.shares_held);

@@ -37,6 +37,7 @@ struct tally;
 	X(WANT, want)                                                                              \
 	X(LEAVING, leaving)                                                                        \
 	X(SCALING, scaling)                                                                        \
+	X(SWAPPED, swapped)                                                                        \
 	X(COMMAND, command)                                                                        \
 	X(RESULT, result)
 enum msg_type {
@@ -58,6 +59,7 @@ struct msg_hello {
 	bool has_shares;   /* the program knows shares (common/shares.h) */
 	bool has_commands; /* an activator: it carries out `command` */
 	bool has_spans;	   /* an activator: it makes a span of `scaling` */
+	bool has_swaps;	   /* an activator: it sends `swapped` */
 	uint64_t term;	   /* of an autoscaler with has_shares, from 1; else 0 */
 };
 
@@ -221,7 +223,7 @@ struct msg {
 		struct msg_hello hello;
 		struct {
 			int64_t generation;
-		} begin;
+		} begin, swapped;
 		struct msg_service service;
 		struct {
 			int64_t generation;

@@ -83,6 +83,7 @@ get_features(const struct jget *at, struct msg_hello *h, struct err *e)
 		h->has_shares |= strcmp(features.v[i], MSG_FEATURE_SHARES) == 0;
 		h->has_commands |= strcmp(features.v[i], MSG_FEATURE_COMMANDS) == 0;
 		h->has_spans |= strcmp(features.v[i], MSG_FEATURE_SPANS) == 0;
+		h->has_swaps |= strcmp(features.v[i], MSG_FEATURE_SWAPS) == 0;
 	}
 	str_list_fini(&features);
 	return rc;
@@ -596,6 +597,7 @@ get_members(const struct jget *at, struct msg *m, struct err *e)
 	case MSG_HELLO:
 		return get_hello(at, &m->u.hello, e);
 	case MSG_BEGIN:
+	case MSG_SWAPPED:
 		return jget_i64(at, "generation", JGET_MUST, 0, INT64_MAX, &m->u.begin.generation,
 				e);
 	case MSG_SERVICE:

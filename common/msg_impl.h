@@ -9,6 +9,7 @@
 #define MSG_FEATURE_SHARES "shares"
 #define MSG_FEATURE_COMMANDS "commands"
 #define MSG_FEATURE_SPANS "spans"
+#define MSG_FEATURE_SWAPS "swapped"
 
 #define MSG_ROLES (ROLE_CONTROL + 1)
 #define MSG_STATES (INSTANCE_STOPPING + 1)

@@ -47,12 +47,18 @@ hub_set_term(struct hub *h, uint64_t term)
 }
 
 void
+hub_cut(struct hub_peer *p, const char *why)
+{
+	link_cut(p->link, "%s", why);
+}
+
+void
 hub_cut_all(struct hub *h, const char *why)
 {
 	struct hub_peer *p = NULL;
 
 	while ((p = hub_next_activator(h, p)) != NULL)
-		link_cut(p->link, "%s", why);
+		hub_cut(p, why);
 }
 
 size_t
@@ -219,6 +225,7 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->has_shares = h->has_shares;
 	p->has_commands = h->has_commands;
 	p->has_spans = h->has_spans;
+	p->has_swaps = h->has_swaps;
 	if (p->hub->ops->on_activator(p, p->hub->arg, &e) < 0) {
 		drop(p, "%s", e.text);
 		return;
@@ -249,6 +256,7 @@ take_message(struct hub_peer *p, const struct msg *m)
 	case MSG_WANT:
 	case MSG_LEAVING:
 	case MSG_RESULT:
+	case MSG_SWAPPED:
 		if (!p->is_activator) {
 			drop(p, "it sent %s, which only an activator may", msg_type_name(m->type));
 			break;

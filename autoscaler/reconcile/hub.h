@@ -25,6 +25,7 @@ struct hub_peer {
 	bool has_shares;    /* from its hello: it knows shares (common/shares.h) */
 	bool has_commands;  /* from its hello: it carries out `command` */
 	bool has_spans;	    /* from its hello: it makes a span of `scaling` */
+	bool has_swaps;	    /* from its hello: it sends `swapped` */
 	bool is_leaving;    /* it has sent `leaving`: it accepts no new requests */
 	bool is_activator;  /* on_activator has taken it */
 	enum msg_role role; /* once id is set */
@@ -57,7 +58,8 @@ void hub_close(struct hub **);
 /* The hello says that shares are given out, under this term. */
 void hub_set_term(struct hub *, uint64_t term);
 
-/* End all links; peers connect again. */
+/* End the link, or all; peers connect again. */
+void hub_cut(struct hub_peer *, const char *why);
 void hub_cut_all(struct hub *, const char *why);
 
 /* How many activators have said hello. */

@@ -62,6 +62,9 @@ each_type_goes_there_and_back(void **state)
 		"\"features\":[\"spans\"]}",
 		"{\"type\":\"scaling\",\"revision\":\"a/b\",\"from\":1,\"to\":4,"
 		"\"rule\":\"backlog\",\"why\":\"parked requests\"}",
+		"{\"type\":\"hello\",\"protocol\":1,\"role\":\"activator\",\"id\":\"1-a\","
+		"\"features\":[\"shares\",\"commands\",\"swapped\"]}",
+		"{\"type\":\"swapped\",\"generation\":7}",
 		"{\"type\":\"command\",\"token\":\"c7\",\"command\":\"reload\"}",
 		"{\"type\":\"result\",\"token\":\"c7\",\"done\":false,\"text\":\"no\"}",
 		"{\"type\":\"begin\",\"generation\":7}",
