@@ -1,0 +1,830 @@
+#include "autoscaler/knative/kn_machine.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/knative/kn_cache.h"
+#include "autoscaler/knative/kn_write.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_recorder.h"
+#include "common/clk.h"
+#include "common/hmap.h"
+#include "common/list.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/text.h"
+
+#define RUNNING_MOST 16 /* plans; kube_http sends half as many requests at a time */
+#define ROUND_MOST (5 * CLK_MS)
+#define BACKOFF_FIRST (100 * CLK_MS)
+#define BACKOFF_MOST (30 * CLK_S)
+#define FOREIGN_EVERY (30 * CLK_S)
+#define BURIED_LEAST (60 * CLK_S) /* longer than any request takes */
+
+/* A plan that runs. */
+struct kn_run {
+	struct kn_plan plan;
+	size_t at;	  /* the write that is under way */
+	size_t notes_at;  /* the first note that is not recorded */
+	char **versions;  /* resourceVersion that the answer to each write gave; NULL: none */
+	char *object_uid; /* of the object that the Events are about */
+	struct kube_request *request;
+};
+
+/* An object that a handler is for. */
+struct kn_item {
+	struct list_node node; /* in machine.marked */
+	struct kn_machine *m;
+	enum kn_kind kind;
+	char *ns, *name, *key;
+	struct kn_run *run;	 /* NULL: its plan does not run */
+	bool is_marked_by_other; /* while it runs: by something else than its own writes … */
+	bool is_marked_by_self;	 /* … by these */
+	bool is_unrouted;	 /* its handler has heard of a Route that is not in use yet */
+	struct list trackings;	 /* struct kn_tracking, by `of_item` */
+	struct loop_timer timer;
+	struct backoff backoff;
+	struct kn_failure failure;
+	bool has_failed; /* failure holds */
+};
+
+/* All that track one object, which need not exist. */
+struct kn_trackers {
+	struct list v; /* struct kn_tracking, by `of_object` */
+	char key[];
+};
+
+struct kn_tracking {
+	struct list_node of_item, of_object;
+	struct kn_item *item;
+	struct kn_trackers *trackers;
+};
+
+/* A foreign object that is read again. */
+struct kn_reading {
+	struct list_node node;
+	struct kn_machine *m;
+	enum kn_kind kind;
+	char *ns, *name;
+	struct kube_request *request;
+};
+
+struct kn_machine {
+	struct kn_machine_conf c;
+	void (*on_change)(void *);
+	void *arg;
+	struct kn_cache *cache;
+	struct hmap items;    /* "KIND NS/NAME" */
+	struct list marked;   /* that do not run */
+	struct hmap trackers; /* "KIND NS/NAME" */
+	struct loop_timer round, change, foreign;
+	size_t running_n;
+	bool is_started, is_writer;
+	int kubernetes_minor;
+	struct kn_item *answering; /* whose write's answer is being put into the cache */
+	struct kn_item *asking;	   /* whose handler is being called */
+	struct kn_facts facts;	   /* c.facts, and a note of who asks */
+	struct kn_context context;
+	struct list readings;
+	/* uids of objects that have gone: an answer that comes late does not bring them back.  The
+	 * older half is dropped in time. */
+	struct hmap buried, buried_before;
+	int64_t buried_ns;
+};
+
+/* --- marks --- */
+
+static char *
+key_of(enum kn_kind kind, const char *ns, const char *name)
+{
+	return xasprintf("%d %s/%s", (int)kind, ns, name);
+}
+
+static void on_item_timer(void *);
+
+static struct kn_item *
+item_new(struct kn_machine *m, enum kn_kind kind, const char *ns, const char *name, char *key)
+{
+	struct kn_item *i = xcalloc(1, sizeof *i);
+
+	i->m = m;
+	i->kind = kind;
+	i->ns = xstrdup(ns);
+	i->name = xstrdup(name);
+	i->key = key;
+	list_init(&i->trackings);
+	backoff_init(&i->backoff, BACKOFF_FIRST, BACKOFF_MOST);
+	loop_timer_init(&i->timer, m->c.loop, on_item_timer, i);
+	hmap_put(&m->items, key, i);
+	return i;
+}
+
+static void
+mark_item(struct kn_item *i)
+{
+	struct kn_machine *m = i->m;
+
+	if (i->run != NULL && i == m->answering) {
+		i->is_marked_by_self = true;
+	} else if (i->run != NULL) {
+		i->is_marked_by_other = true;
+	} else if (!list_linked(&i->node)) {
+		list_push(&m->marked, &i->node);
+		if (!loop_timer_pending(&m->round))
+			loop_timer_set(&m->round, 0);
+	}
+}
+
+static void
+mark(struct kn_machine *m, enum kn_kind kind, const char *ns, const char *name)
+{
+	struct kn_item *i;
+	char *key;
+
+	if (m->c.handlers->v[kind] == NULL)
+		return;
+	key = key_of(kind, ns, name);
+	i = hmap_find(&m->items, key);
+	if (i == NULL)
+		i = item_new(m, kind, ns, name, key);
+	else
+		free(key);
+	mark_item(i);
+}
+
+static void
+mark_owner(struct kn_machine *m, const struct kn_object *o)
+{
+	const struct kn_object *owner = kn_cache_find_uid(m->cache, o->owner_uid);
+
+	if (owner != NULL)
+		mark(m, owner->kind, owner->ns, owner->name);
+}
+
+static void
+mark_trackers(struct kn_machine *m, enum kn_kind kind, const char *ns, const char *name)
+{
+	char *key = key_of(kind, ns, name);
+	struct kn_trackers *t = hmap_find(&m->trackers, key);
+	struct list_node *node, *tmp;
+
+	free(key);
+	if (t == NULL)
+		return;
+	LIST_FOREACH(&t->v, node, tmp)
+		mark_item(container_of(node, struct kn_tracking, of_object)->item);
+}
+
+static bool
+is_buried(const struct kn_machine *m, const char *uid)
+{
+	return hmap_find(&m->buried, uid) != NULL || hmap_find(&m->buried_before, uid) != NULL;
+}
+
+static void
+bury(struct kn_machine *m, const struct kn_object *o)
+{
+	int64_t now = clk_now();
+
+	if (now - m->buried_ns > BURIED_LEAST) {
+		hmap_fini(&m->buried_before);
+		m->buried_before = m->buried;
+		hmap_init(&m->buried);
+		m->buried_ns = now;
+	}
+	if (o->uid[0] != '\0')
+		hmap_put(&m->buried, o->uid, m);
+}
+
+/* May be called from within libcurl. */
+static void
+on_cache_change(const struct kn_object *o, bool is_gone, void *arg)
+{
+	struct kn_machine *m = arg;
+
+	if (is_gone)
+		bury(m, o);
+	mark(m, o->kind, o->ns, o->name);
+	mark_owner(m, o);
+	mark_trackers(m, o->kind, o->ns, o->name);
+	if (o->is_foreign && !is_gone && !loop_timer_pending(&m->foreign))
+		loop_timer_set(&m->foreign, FOREIGN_EVERY);
+	if (!loop_timer_pending(&m->change))
+		loop_timer_set(&m->change, 0);
+}
+
+static void
+on_change_due(void *arg)
+{
+	struct kn_machine *m = arg;
+
+	m->on_change(m->arg);
+}
+
+void
+kn_machine_mark(struct kn_machine *m, enum kn_kind kind, const char *ns, const char *name)
+{
+	if (kn_cache_find(m->cache, kind, ns, name) != NULL)
+		mark(m, kind, ns, name);
+}
+
+void
+kn_machine_mark_all(struct kn_machine *m)
+{
+	enum kn_kind kind;
+
+	for (kind = 0; kind < KN_KINDS_N; kind++) {
+		const struct kn_object *o = NULL;
+
+		while ((o = kn_cache_next(m->cache, kind, NULL, o)) != NULL)
+			mark(m, kind, o->ns, o->name);
+	}
+}
+
+void
+kn_machine_mark_deployment(struct kn_machine *m, const char *ns, const char *name)
+{
+	const struct kn_object *o = kn_cache_find(m->cache, KN_DEPLOYMENT, ns, name);
+
+	if (o == NULL)
+		return;
+	mark_owner(m, o);
+	mark_trackers(m, KN_DEPLOYMENT, ns, name);
+}
+
+void
+kn_machine_mark_unrouted(struct kn_machine *m)
+{
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&m->items, &at, NULL, &value)) {
+		struct kn_item *i = value;
+
+		if (i->is_unrouted)
+			mark_item(i);
+	}
+}
+
+/* --- what is tracked --- */
+
+static void
+tracking_free(struct kn_tracking *t)
+{
+	struct kn_trackers *of = t->trackers;
+	struct kn_machine *m = t->item->m;
+
+	list_remove(&t->item->trackings, &t->of_item);
+	list_remove(&of->v, &t->of_object);
+	free(t);
+	if (!list_empty(&of->v))
+		return;
+	hmap_remove(&m->trackers, of->key);
+	free(of);
+}
+
+static void
+untrack(struct kn_item *i)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&i->trackings, node, tmp)
+		tracking_free(container_of(node, struct kn_tracking, of_item));
+}
+
+static void
+track(struct kn_item *i, const struct kn_tracked *what)
+{
+	struct kn_tracking *t = xcalloc(1, sizeof *t);
+	char *key = key_of(what->kind, what->ns, what->name);
+	struct kn_trackers *of = hmap_find(&i->m->trackers, key);
+
+	if (of == NULL) {
+		of = xmalloc(sizeof *of + strlen(key) + 1);
+		list_init(&of->v);
+		memcpy(of->key, key, strlen(key) + 1);
+		hmap_put(&i->m->trackers, key, of);
+	}
+	free(key);
+	t->item = i;
+	t->trackers = of;
+	list_push(&i->trackings, &t->of_item);
+	list_push(&of->v, &t->of_object);
+}
+
+/* --- a plan that runs --- */
+
+static void
+failure_clear(struct kn_item *i)
+{
+	free(i->failure.reason);
+	free(i->failure.message);
+	i->failure = (struct kn_failure){.status = 0};
+	i->has_failed = false;
+}
+
+static void
+run_free(struct kn_item *i)
+{
+	struct kn_run *run = i->run;
+	size_t k;
+
+	if (run == NULL)
+		return;
+	i->run = NULL;
+	i->m->running_n--;
+	kube_http_cancel(&run->request);
+	for (k = 0; k < run->plan.writes_n; k++)
+		free(run->versions[k]);
+	kn_plan_fini(&run->plan);
+	free(run->versions);
+	free(run->object_uid);
+	free(run);
+}
+
+/* Record the Events that wait for the writes before `at` alone. */
+static void
+record_notes(struct kn_item *i)
+{
+	const struct kn_kind_names *k = kn_kind_names(i->kind);
+	struct kn_run *run = i->run;
+	const char *slash = strchr(k->api_version, '/');
+
+	for (; run->notes_at < run->plan.notes_n; run->notes_at++) {
+		const struct kn_note *note = &run->plan.notes[run->notes_at];
+		const struct kube_involved involved = {.group = k->group,
+						       .version = slash == NULL ? k->api_version
+										: slash + 1,
+						       .kind = k->kind,
+						       .ns = i->ns,
+						       .name = i->name,
+						       .uid = run->object_uid};
+
+		if (note->after > run->at)
+			return;
+		kube_recorder_add(i->m->c.recorder, &involved, note->is_warning, note->reason,
+				  note->message);
+	}
+}
+
+/* It runs no more.  by_self: do its own writes count as changes, too? */
+static void
+stop(struct kn_item *i, bool by_self)
+{
+	bool is_due = i->is_marked_by_other || (by_self && i->is_marked_by_self);
+
+	run_free(i);
+	i->is_marked_by_other = i->is_marked_by_self = false;
+	if (is_due)
+		mark_item(i);
+	if (!list_empty(&i->m->marked) && !loop_timer_pending(&i->m->round))
+		loop_timer_set(&i->m->round, 0);
+}
+
+static void
+succeed(struct kn_item *i)
+{
+	int64_t again = i->run->plan.again_ns;
+
+	backoff_reset(&i->backoff);
+	failure_clear(i);
+	if (again != 0)
+		loop_timer_set(&i->timer, again);
+	stop(i, true);
+}
+
+/* Another try after the back-off, or when something else changes. */
+static void
+back_off(struct kn_item *i, const struct kube_answer *a)
+{
+	loop_timer_set(&i->timer, kube_http_delay(&i->backoff, a));
+	stop(i, false);
+}
+
+/* One line for failures in a row that are the same. */
+static void
+fail(struct kn_item *i, const struct kube_answer *a)
+{
+	const struct kn_write *w = &i->run->plan.writes[i->run->at];
+	char *text;
+
+	if (!i->has_failed || i->failure.status != a->status ||
+	    !text_equal(i->failure.message, a->message)) {
+		text = kn_write_explain(w, a);
+		log_warn(NULL, "cannot reconcile an object", "kind=%s object=%s/%s err=%s",
+			 kn_kind_names(i->kind)->kind, i->ns, i->name, text);
+		free(text);
+	}
+	failure_clear(i);
+	i->failure = (struct kn_failure){
+		.status = a->status, .reason = xstrdup(a->reason), .message = xstrdup(a->message)};
+	i->has_failed = true;
+	back_off(i, a);
+}
+
+/* Put what a server has answered into the cache.  True: it was news. */
+static bool
+take_object(struct kn_machine *m, enum kn_kind kind, const json_t *object)
+{
+	const char *uid = json_string_value(
+		json_object_get(json_object_get(object, "metadata"), "uid"));
+
+	return !is_buried(m, uid) && kn_cache_put(m->cache, kind, object);
+}
+
+/* The version that the plan's last write to this object has given it, else that which was read. */
+static const char *
+version_for(const struct kn_run *run)
+{
+	const struct kn_write *w = &run->plan.writes[run->at];
+	size_t k;
+
+	for (k = run->at; k > 0; k--) {
+		const struct kn_write *before = &run->plan.writes[k - 1];
+
+		if (before->kind == w->kind && strcmp(before->ns, w->ns) == 0 &&
+		    strcmp(before->name, w->name) == 0 && run->versions[k - 1] != NULL)
+			return run->versions[k - 1];
+	}
+	return w->rv;
+}
+
+static void on_write_answer(const struct kube_answer *, void *);
+static const struct kube_call_ops write_ops = {.on_done = on_write_answer};
+
+static void
+step(struct kn_item *i)
+{
+	struct kn_run *run = i->run;
+
+	record_notes(i);
+	if (run->at == run->plan.writes_n)
+		succeed(i);
+	else if (!i->m->is_writer)
+		stop(i, false);
+	else
+		run->request = kn_write_send(i->m->c.http, &run->plan.writes[run->at],
+					     version_for(run), &write_ops, i);
+}
+
+static void
+on_read_answer(const struct kube_answer *a, void *arg)
+{
+	struct kn_item *i = arg;
+	struct kn_machine *m = i->m;
+	const struct kn_write *w = &i->run->plan.writes[i->run->at];
+	json_t *object = a->status == 200 ? kn_answer_object(a) : NULL;
+	bool is_news = false;
+
+	i->run->request = NULL;
+	m->answering = i;
+	if (object != NULL)
+		is_news = take_object(m, w->kind, object);
+	else if (a->status == 404)
+		is_news = kn_cache_remove(m->cache, w->kind, w->ns, w->name, w->uid);
+	m->answering = NULL;
+	json_decref(object);
+	if (!is_news) {
+		back_off(i, a);
+		return;
+	}
+	i->is_marked_by_other = true; /* by what was read: there is more to do at once */
+	stop(i, false);
+}
+
+static const struct kube_call_ops read_ops = {.on_done = on_read_answer};
+
+/* It was carried out; object: what the answer says it is now; NULL: nothing. */
+static void
+take_write(struct kn_item *i, const json_t *object)
+{
+	struct kn_machine *m = i->m;
+	struct kn_run *run = i->run;
+	const struct kn_write *w = &run->plan.writes[run->at];
+	const json_t *meta = json_object_get(object, "metadata");
+
+	m->answering = i;
+	if (object != NULL) {
+		run->versions[run->at] = xstrdup(
+			json_string_value(json_object_get(meta, "resourceVersion")));
+		take_object(m, w->kind, object);
+	}
+	if (w->verb == KN_DELETE)
+		kn_cache_set_deleting(m->cache, w->kind, w->ns, w->name, w->uid);
+	m->answering = NULL;
+	log_debug(NULL, "object written", "verb=%s kind=%s object=%s/%s for=%s/%s",
+		  kn_verb_name(w->verb), kn_kind_names(w->kind)->kind, w->ns, w->name, i->ns,
+		  i->name);
+	run->at++;
+	step(i);
+}
+
+static void
+on_write_answer(const struct kube_answer *a, void *arg)
+{
+	struct kn_item *i = arg;
+	const struct kn_write *w = &i->run->plan.writes[i->run->at];
+	json_t *object;
+
+	i->run->request = NULL;
+	switch (kn_write_outcome(w, a, &object)) {
+	case KN_DONE:
+		take_write(i, object);
+		break;
+	case KN_READ_AGAIN:
+		i->run->request = kn_read_send(i->m->c.http, w->kind, w->ns, w->name, &read_ops, i);
+		break;
+	case KN_FAILED:
+		fail(i, a);
+		break;
+	}
+	json_decref(object);
+}
+
+/* --- reconciling --- */
+
+static bool
+ask_revision(const struct kn_facts *f, const char *ns, const char *deployment,
+	     struct kn_revision_facts *out)
+{
+	const struct kn_machine *m = f->arg;
+
+	return m->c.facts->revision(m->c.facts, ns, deployment, out);
+}
+
+static bool
+ask_routed(const struct kn_facts *f, const char *ns, const char *route)
+{
+	const struct kn_machine *m = f->arg;
+	bool is_routed = m->c.facts->is_routed(m->c.facts, ns, route);
+
+	if (m->asking != NULL)
+		m->asking->is_unrouted |= !is_routed;
+	return is_routed;
+}
+
+static const char *
+ask_refusal(const struct kn_facts *f, const char *ns, const char *route)
+{
+	const struct kn_machine *m = f->arg;
+
+	return m->c.facts->refusal(m->c.facts, ns, route);
+}
+
+const struct kn_context *
+kn_machine_context(struct kn_machine *m)
+{
+	m->context = (struct kn_context){.cache = m->cache,
+					 .config = m->c.config,
+					 .facts = &m->facts,
+					 .settings = m->c.settings,
+					 .wall_s = clk_wall() / CLK_S,
+					 .now_ns = clk_now(),
+					 .kubernetes_minor = m->kubernetes_minor};
+	return &m->context;
+}
+
+static void
+item_free(struct kn_item *i)
+{
+	run_free(i);
+	untrack(i);
+	failure_clear(i);
+	if (list_linked(&i->node))
+		list_remove(&i->m->marked, &i->node);
+	loop_timer_fini(&i->timer);
+	hmap_remove(&i->m->items, i->key);
+	free(i->key);
+	free(i->name);
+	free(i->ns);
+	free(i);
+}
+
+static void
+run(struct kn_item *i, const struct kn_object *o)
+{
+	struct kn_machine *m = i->m;
+	struct kn_context ctx = *kn_machine_context(m);
+	size_t k;
+
+	ctx.failure = i->has_failed ? &i->failure : NULL;
+	i->run = xcalloc(1, sizeof *i->run);
+	m->running_n++;
+	i->run->object_uid = xstrdup(o->uid);
+	kn_plan_init(&i->run->plan);
+	i->is_unrouted = false;
+	m->asking = i;
+	m->c.handlers->v[i->kind](&ctx, o, &i->run->plan);
+	m->asking = NULL;
+	untrack(i);
+	for (k = 0; k < i->run->plan.tracked_n; k++)
+		track(i, &i->run->plan.tracked[k]);
+	i->run->versions = xcalloc(i->run->plan.writes_n + 1, sizeof *i->run->versions);
+	step(i);
+}
+
+static void
+reconcile(struct kn_item *i)
+{
+	const struct kn_object *o = kn_cache_find(i->m->cache, i->kind, i->ns, i->name);
+
+	loop_timer_clear(&i->timer);
+	if (o == NULL)
+		item_free(i);
+	else if (!o->is_deleting)
+		run(i, o);
+}
+
+static void
+on_round(void *arg)
+{
+	struct kn_machine *m = arg;
+	int64_t until = clk_now() + ROUND_MOST;
+
+	while (m->is_started && m->is_writer && m->running_n < RUNNING_MOST &&
+	       !list_empty(&m->marked)) {
+		reconcile(container_of(list_pop(&m->marked), struct kn_item, node));
+		if (clk_now() < until)
+			continue;
+		if (!list_empty(&m->marked))
+			loop_timer_set(&m->round, 0);
+		return;
+	}
+}
+
+static void
+on_item_timer(void *arg)
+{
+	mark_item(arg);
+}
+
+/* --- foreign objects --- */
+
+static void
+reading_free(struct kn_reading *r)
+{
+	list_remove(&r->m->readings, &r->node);
+	kube_http_cancel(&r->request);
+	free(r->name);
+	free(r->ns);
+	free(r);
+}
+
+static void
+on_foreign_answer(const struct kube_answer *a, void *arg)
+{
+	struct kn_reading *r = arg;
+	struct kn_machine *m = r->m;
+	json_t *object = a->status == 200 ? kn_answer_object(a) : NULL;
+
+	r->request = NULL;
+	if (object != NULL)
+		take_object(m, r->kind, object);
+	else if (a->status == 404)
+		kn_cache_remove(m->cache, r->kind, r->ns, r->name, NULL);
+	json_decref(object);
+	reading_free(r);
+}
+
+static const struct kube_call_ops foreign_ops = {.on_done = on_foreign_answer};
+
+static void
+read_foreign(struct kn_machine *m, const struct kn_object *o)
+{
+	struct kn_reading *r = xcalloc(1, sizeof *r);
+
+	r->m = m;
+	r->kind = o->kind;
+	r->ns = xstrdup(o->ns);
+	r->name = xstrdup(o->name);
+	list_push(&m->readings, &r->node);
+	r->request = kn_read_send(m->c.http, r->kind, r->ns, r->name, &foreign_ops, r);
+}
+
+static bool
+is_tracked(const struct kn_machine *m, const struct kn_object *o)
+{
+	char *key = key_of(o->kind, o->ns, o->name);
+	bool is = hmap_find(&m->trackers, key) != NULL;
+
+	free(key);
+	return is;
+}
+
+/* Read the foreign objects that something still waits for; forget the others. */
+static void
+on_foreign_due(void *arg)
+{
+	struct kn_machine *m = arg;
+	bool is_any = false;
+	enum kn_kind kind;
+
+	for (kind = 0; kind < KN_KINDS_N; kind++) {
+		const struct kn_object *o = kn_cache_next(m->cache, kind, NULL, NULL), *next;
+
+		for (; o != NULL; o = next) {
+			next = kn_cache_next(m->cache, kind, NULL, o);
+			if (!o->is_foreign)
+				continue;
+			if (!is_tracked(m, o)) {
+				kn_cache_remove(m->cache, kind, o->ns, o->name, NULL);
+				continue;
+			}
+			is_any = true;
+			if (m->readings.n < RUNNING_MOST)
+				read_foreign(m, o);
+		}
+	}
+	if (is_any)
+		loop_timer_set(&m->foreign, FOREIGN_EVERY);
+}
+
+/* --- life --- */
+
+struct kn_cache *
+kn_machine_cache(struct kn_machine *m)
+{
+	return m->cache;
+}
+
+static void
+wake(struct kn_machine *m)
+{
+	if (!list_empty(&m->marked))
+		loop_timer_set(&m->round, 0);
+}
+
+void
+kn_machine_start(struct kn_machine *m, int kubernetes_minor)
+{
+	m->is_started = true;
+	m->kubernetes_minor = kubernetes_minor;
+	wake(m);
+}
+
+void
+kn_machine_set_writer(struct kn_machine *m, bool is_writer)
+{
+	if (is_writer && !m->is_writer)
+		kn_machine_mark_all(m); /* plans that ran were left unfinished */
+	m->is_writer = is_writer;
+	wake(m);
+}
+
+void
+kn_machine_use(struct kn_machine *m, const struct settings *settings)
+{
+	m->c.settings = settings;
+	kn_machine_mark_all(m);
+}
+
+struct kn_machine *
+kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void *arg)
+{
+	struct kn_machine *m = xcalloc(1, sizeof *m);
+
+	m->c = *c;
+	m->on_change = on_change;
+	m->arg = arg;
+	m->is_writer = true;
+	m->facts = (struct kn_facts){ask_revision, ask_routed, ask_refusal, m};
+	m->cache = kn_cache_new(on_cache_change, m);
+	hmap_init(&m->items);
+	hmap_init(&m->trackers);
+	hmap_init(&m->buried);
+	hmap_init(&m->buried_before);
+	list_init(&m->marked);
+	list_init(&m->readings);
+	loop_timer_init(&m->round, c->loop, on_round, m);
+	loop_timer_init(&m->change, c->loop, on_change_due, m);
+	loop_timer_init(&m->foreign, c->loop, on_foreign_due, m);
+	return m;
+}
+
+void
+kn_machine_free(struct kn_machine **mp)
+{
+	struct kn_machine *m = *mp;
+	struct list_node *node, *tmp;
+	void *item;
+	size_t at = 0;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	while (hmap_next(&m->items, &at, NULL, &item))
+		item_free(item);
+	LIST_FOREACH(&m->readings, node, tmp)
+		reading_free(container_of(node, struct kn_reading, node));
+	loop_timer_fini(&m->foreign);
+	loop_timer_fini(&m->change);
+	loop_timer_fini(&m->round);
+	kn_cache_free(&m->cache);
+	hmap_fini(&m->buried_before);
+	hmap_fini(&m->buried);
+	hmap_fini(&m->trackers);
+	hmap_fini(&m->items);
+	free(m);
+}

@@ -1,0 +1,31 @@
+/* kn_watches - watches on all kinds: one a kind for the whole cluster, or one a kind and namespace
+ * where the conf file names namespaces.  What they show goes into the cache.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_KNATIVE_KN_WATCHES_H
+#define AUTOSCALER_KNATIVE_KN_WATCHES_H
+
+#include "autoscaler/knative/kn.h"
+
+struct kn_watches; /* opaque */
+struct kube_watch_shared;
+struct str_list;
+
+/* namespaces, which is copied: empty: all.  on_listed: a watch has listed its objects for the first
+ * time, or was refused for the first time; it is called from the loop. */
+NODISCARD struct kn_watches *kn_watches_new(struct kube_watch_shared *, struct kn_cache *,
+					    const struct str_list *namespaces,
+					    void (*on_listed)(void *), void *arg);
+void kn_watches_free(struct kn_watches **);
+
+/* Other namespaces are watched from now on.  The objects of those that are not go. */
+void kn_watches_use(struct kn_watches *, const struct str_list *namespaces);
+
+/* Has each listed its objects? */
+bool kn_watches_are_listed(const struct kn_watches *);
+/* Has each listed its objects, or was refused? */
+bool kn_watches_are_settled(const struct kn_watches *);
+
+/* As kube_watch_reconnect(), for all of them. */
+void kn_watches_reconnect(struct kn_watches *, int64_t since_ns);
+
+#endif
