@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "autoscaler/ctl_server.h"
-#include "autoscaler/kubernetes/kube_annotations.h"
+#include "autoscaler/kube/kube_annotations.h"
 #include "common/settings.h"
 #include "common/strbuf.h"
 #include "common/text.h"

@@ -404,6 +404,7 @@ static const struct form {
 	{"namespace_selector", GROUP_AUTOSCALER, is_selector, "labels like \"team=web\""},
 	{"allow_hosts", GROUP_AUTOSCALER, is_allowance,
 	 "\"NAMESPACE=HOST\", such as \"shop=*.shop.example.com\""},
+	{"knative_address", GROUP_AUTOSCALER, is_server_name, "a host name without a port"},
 	{"hosts", GROUP_SERVICE, is_host, "a host name without a port, \"*.NAME\" or \"*\""},
 	{"paths", GROUP_SERVICE, is_path, PATH_EXPECTED},
 	{"match_header", GROUP_SERVICE, is_token, "the name of a header field"},

@@ -16,7 +16,8 @@
  * Room: autoscaler/kube is the client of a Kubernetes API server: where it is and by what
  * credentials (kube_config, kube_exec), requests (kube_http, over libcurl on the loop: curlev),
  * watches (kube_watch, kube_split), Events (kube_recorder), and JSON that is common to all kinds of
- * objects (kube_json, kube_fields), and files of YAML (kube_yaml).  It may use common/.  It knows no kind of object. */
+ * objects (kube_json, kube_fields), and files of YAML (kube_yaml).  It may use common/.  It knows
+ * no kind of object. */
 #ifndef AUTOSCALER_KUBE_KUBE_HTTP_H
 #define AUTOSCALER_KUBE_KUBE_HTTP_H
 

@@ -4,7 +4,7 @@
 #ifndef AUTOSCALER_KUBERNETES_KUBE_OBJECT_H
 #define AUTOSCALER_KUBERNETES_KUBE_OBJECT_H
 
-#include "autoscaler/kubernetes/kube_annotations.h"
+#include "autoscaler/kube/kube_annotations.h"
 
 struct kube_event;
 

@@ -1,7 +1,7 @@
 /* kube_annotations: a service out of annotations, and the mistakes in them. */
 #include "unit.h"
 
-#include "autoscaler/kubernetes/kube_annotations.h"
+#include "autoscaler/kube/kube_annotations.h"
 #include "common/settings_value.h"
 #include "common/strbuf.h"
 

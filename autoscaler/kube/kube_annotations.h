@@ -7,11 +7,13 @@
  * `activator.dev/service: NAME`, one revision of the service of that name in its namespace, with
  * `activator.dev/percent` and `activator.dev/tag`.
  * Pure.  Thread: any. */
-#ifndef AUTOSCALER_KUBERNETES_KUBE_ANNOTATIONS_H
-#define AUTOSCALER_KUBERNETES_KUBE_ANNOTATIONS_H
+#ifndef AUTOSCALER_KUBE_KUBE_ANNOTATIONS_H
+#define AUTOSCALER_KUBE_KUBE_ANNOTATIONS_H
 
 #include "common/settings.h"
 
+struct conf_errors;
+struct conf_section;
 struct strbuf;
 
 #define KUBE_ANNOTATION_PREFIX "activator.dev/"
@@ -43,6 +45,15 @@ NODISCARD struct service_conf *kube_annotations_service(const struct settings *b
 							const struct kube_annotation *, size_t n,
 							struct strbuf *why);
 
+/* Add to the section of a service what annotations set: is_of_revision: keys that may be a
+ * revision's, to its section of that revision; else keys that are only a service's. Mistakes are
+ * added to errors; kube_annotations_explain() adds them to why, by the names of these annotations.
+ */
+void kube_annotations_add(struct conf_section *service, const char *revision, bool is_of_revision,
+			  const struct kube_annotation *, size_t n, struct conf_errors *);
+void kube_annotations_explain(const struct conf_errors *, const struct kube_annotation *, size_t n,
+			      struct strbuf *why);
+
 /* A Deployment that is one revision of a joint service. */
 struct kube_part {
 	char *revision;		   /* kube_annotations_revision() */
@@ -69,8 +80,9 @@ bool kube_annotations_agree(const struct kube_part *leader, const char *leader_n
  * proportion. */
 bool kube_annotations_split(const int *given, size_t n, uint32_t *percents, uint32_t *sum);
 
-/* The first host of a service that allow_hosts does not allow to an object of that namespace;
- * NULL: all are allowed. */
+/* Does allow_hosts let objects of that namespace claim the host? */
+bool kube_annotations_may_claim(const struct settings *, const char *ns, const char *host);
+/* The first host of a service that it does not allow; NULL: all are allowed. */
 const char *kube_annotations_denied(const struct settings *, const char *ns,
 				    const struct service_conf *);
 

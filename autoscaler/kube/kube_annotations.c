@@ -1,4 +1,4 @@
-#include "autoscaler/kubernetes/kube_annotations.h"
+#include "autoscaler/kube/kube_annotations.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -290,9 +290,9 @@ add_port(struct conf_section *s, const char *port)
 }
 
 /* Add the errors to why, by the names of the n annotations v. */
-static void
-add_mistakes(const struct conf_errors *errors, const struct kube_annotation *v, size_t n,
-	     struct strbuf *why)
+void
+kube_annotations_explain(const struct conf_errors *errors, const struct kube_annotation *v,
+			 size_t n, struct strbuf *why)
 {
 	size_t i;
 
@@ -322,7 +322,7 @@ load(const struct settings *base, struct conf_section *s, struct conf_errors *er
 
 	if (svc != NULL && errors->n > 0)
 		settings_service_free(&svc);
-	add_mistakes(errors, v, n, why);
+	kube_annotations_explain(errors, v, n, why);
 	conf_errors_cut(errors, 0);
 	free(errors->v);
 	conf_free(&s);
@@ -343,6 +343,19 @@ kube_annotations_service(const struct settings *base, const char *name, const ch
 	take_all(&t, v, n, &errors);
 	add_port(s, port);
 	return load(base, s, &errors, v, n, why);
+}
+
+void
+kube_annotations_add(struct conf_section *service, const char *revision, bool is_of_revision,
+		     const struct kube_annotation *v, size_t n, struct conf_errors *errors)
+{
+	const struct annotation_target t = {.service = service,
+					    .revision = revision,
+					    .is_joint = true,
+					    .is_of_service = !is_of_revision,
+					    .is_of_revision = is_of_revision};
+
+	take_all(&t, v, n, errors);
 }
 
 /* --- a joint service --- */
@@ -493,18 +506,25 @@ is_allowed(const char *allowance, const char *ns, const char *host)
 	return yes;
 }
 
+bool
+kube_annotations_may_claim(const struct settings *s, const char *ns, const char *host)
+{
+	const struct str_list *allow = &s->autoscaler.allow_hosts;
+	size_t i;
+
+	for (i = 0; i < allow->n; i++)
+		if (is_allowed(allow->v[i], ns, host))
+			return true;
+	return allow->n == 0;
+}
+
 const char *
 kube_annotations_denied(const struct settings *s, const char *ns, const struct service_conf *svc)
 {
-	const struct str_list *allow = &s->autoscaler.allow_hosts;
-	size_t i, k;
+	size_t i;
 
-	for (i = 0; i < svc->hosts.n && allow->n > 0; i++) {
-		for (k = 0; k < allow->n; k++)
-			if (is_allowed(allow->v[k], ns, svc->hosts.v[i]))
-				break;
-		if (k == allow->n)
+	for (i = 0; i < svc->hosts.n; i++)
+		if (!kube_annotations_may_claim(s, ns, svc->hosts.v[i]))
 			return svc->hosts.v[i];
-	}
 	return NULL;
 }
