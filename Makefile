@@ -61,7 +61,7 @@ CFLAGS += -std=gnu11 -g $(OPT) $(WARN) $(SANITIZE) -pthread
 LDFLAGS += -pthread $(SANITIZE)
 LIBS_COMMON := -levent_core -levent_extra -ljansson -lconfuse -lnghttp2 -lm
 LIBS_ACTIVATOR := $(LIBS_COMMON) $(LLHTTP_LIBS) -lssl -lcrypto
-LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml
+LIBS_AUTOSCALER := $(LIBS_COMMON) -lcurl -lyaml -lcrypto
 DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 
 # ---- files

@@ -1,0 +1,57 @@
+#include "autoscaler/knative/kn_status.h"
+
+#include <string.h>
+
+#include "autoscaler/knative/kn.h"
+#include "autoscaler/knative/kn_json.h"
+
+void
+kn_status_open(struct kn_status *s, const struct kn_object *o, json_t *document,
+	       const char *const *dependents)
+{
+	const json_t *present = kn_json_at(document, "status", NULL);
+
+	*s = (struct kn_status){.document = document};
+	s->status = json_is_object(present) ? kn_json_copy(present) : json_object();
+	kn_json_set_number(s->status, "observedGeneration", o->generation);
+	kn_conditions_open(&s->conditions, present, dependents);
+}
+
+static void
+move_last_first(struct kn_plan *plan)
+{
+	struct kn_write last = plan->writes[plan->writes_n - 1];
+	size_t i;
+
+	memmove(plan->writes + 1, plan->writes, (plan->writes_n - 1) * sizeof *plan->writes);
+	plan->writes[0] = last;
+	for (i = 0; i < plan->notes_n; i++)
+		plan->notes[i].after++;
+}
+
+void
+kn_status_close(struct kn_status *s, const struct kn_context *ctx, const struct kn_object *o,
+		struct kn_plan *plan)
+{
+	size_t before = plan->writes_n;
+
+	kn_json_set(s->status, "conditions", kn_conditions_close(&s->conditions, ctx->wall_s));
+	kn_plan_status(plan, o, s->status);
+	s->status = NULL;
+	if (ctx->failure != NULL && plan->writes_n > before)
+		move_last_first(plan);
+}
+
+void
+kn_status_copy(struct kn_status *s, const json_t *from, const char *const *fields)
+{
+	for (; *fields != NULL; fields++)
+		kn_json_set(s->status, *fields, kn_json_copy(json_object_get(from, *fields)));
+}
+
+bool
+kn_failure_is_refusal(const struct kn_failure *failure)
+{
+	return failure != NULL && failure->status >= 400 && failure->status < 500 &&
+	       failure->status != 409 && failure->status != 429;
+}
