@@ -69,7 +69,9 @@ DEFINES = -DVERSION='"$(VERSION)"' -DSYSCONFDIR='"$(SYSCONFDIR)"'
 objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c $(1)/*/*.c))
 OBJ_COMMON := $(call objects,common)
 OBJ_ACTIVATOR := $(call objects,activator)
-OBJ_CTL := $(patsubst %.c,$(B)/obj/%.o,$(wildcard autoscaler/ctl/*.c))
+OBJ_CTL := $(patsubst %.c,$(B)/obj/%.o,$(wildcard autoscaler/ctl/*.c autoscaler/import/*.c))
+# What the importer needs of the autoscaler.
+OBJ_SHARED := $(B)/obj/autoscaler/kube/kube_yaml.o $(B)/obj/autoscaler/knative/kn_values.o
 OBJ_AUTOSCALER := $(filter-out $(OBJ_CTL),$(call objects,autoscaler)) $(B)/obj/autoscaler/page/assets_files.o
 UNITS := $(patsubst test/unit/%.c,$(B)/unit/%,$(wildcard test/unit/t_*.c))
 # A test that includes test/unit/x.h or test/fuzz/x.h is linked with x.c, if there is one.
@@ -116,9 +118,9 @@ $(B)/autoscaler: $(OBJ_AUTOSCALER) $(OBJ_COMMON)
 	@echo "  LINK  $@"
 	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_AUTOSCALER)
 
-$(B)/activatorctl: $(OBJ_CTL) $(OBJ_COMMON)
+$(B)/activatorctl: $(OBJ_CTL) $(OBJ_SHARED) $(OBJ_COMMON)
 	@echo "  LINK  $@"
-	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_COMMON)
+	@$(CC) $(LDFLAGS) $(if $(LTO),$(OPT) $(LTO)) -o $@ $^ $(LIBS_COMMON) -lyaml
 
 # The sample apps are never built with a sanitiser: they are not under test.
 build/test/%: test/%.c

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autoscaler/ctl/completion.h"
+#include "autoscaler/ctl/local.h"
 #include "autoscaler/ctl/out.h"
 #include "autoscaler/ctl/reading.h"
 #include "autoscaler/ctl/session.h"
@@ -689,6 +690,18 @@ const struct command commands[] = {
 	 "  activatorctl export >services.conf\n"
 	 "  activatorctl export shop\n",
 	 run_export},
+	{"import", "[FILE…]", 0, 1000, OPTION_IMPORT, "translate what KEDA and Sablier have",
+	 "Reads YAML or JSON: KEDA's HTTPScaledObject and InterceptorRoute, with the ScaledObject,\n"
+	 "Deployment and Service that go with them; Deployments and Compose files with labels of\n"
+	 "Sablier, with the Ingress or HTTPRoute that leads to them. Without a file, standard input.\n"
+	 "Writes kubectl commands that annotate Deployments, or with --as conf, as always for\n"
+	 "Compose, sections of the conf file. What has no equal is said with its line, and the exit\n"
+	 "status is 1 where something is to be done by hand. Nothing is changed, and no autoscaler is\n"
+	 "asked.\n",
+	 "  activatorctl import keda.yaml --as conf >services.conf\n"
+	 "  activatorctl import compose.yml >services.conf\n"
+	 "  kubectl get httpso,scaledobject,deploy,svc -A -o yaml | activatorctl import\n",
+	 run_import},
 	{"logs", "NAME[/REVISION]", 1, 1, OPTION_OUTPUT | OPTION_LOGS | OPTION_SINCE,
 	 "show what the instances of a service have written",
 	 "The last lines that its programs wrote to standard output and error, each behind the\n"

@@ -21,6 +21,7 @@ enum {
 	OPTION_SINCE = 4096,	  /* --since */
 	OPTION_USAGE = 8192,	  /* --from, --to, --by */
 	OPTION_ROLLOUT = 16384,	  /* --over, --steps, --abort-if, --min-requests */
+	OPTION_IMPORT = 32768,	  /* --as, --namespace */
 };
 
 struct command {

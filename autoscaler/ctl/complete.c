@@ -65,6 +65,8 @@ static const struct option_form options[] = {
 	{"steps", 0, OPTION_ROLLOUT, VALUE_WORDS, "1,10,50,100", "the percents"},
 	{"abort-if", 0, OPTION_ROLLOUT, VALUE_WORDS, "errors>1% p99>500ms p95>1.5x", "a bound"},
 	{"min-requests", 0, OPTION_ROLLOUT, VALUE_ANY, NULL, "that each step waits for"},
+	{"as", 0, OPTION_IMPORT, VALUE_WORDS, "annotations conf", "what to write"},
+	{"namespace", 0, OPTION_IMPORT, VALUE_ANY, NULL, "of objects that name none"},
 };
 
 /* The words before the one that is completed. */
@@ -384,6 +386,8 @@ offer_arguments(const struct typed_line *l)
 
 	if (strcmp(name, "completion") == 0 && l->n == 0) {
 		offer_words(l, "", l->command->arguments);
+	} else if (strcmp(name, "import") == 0) {
+		out_text(":files\n");
 	} else if (strcmp(name, "rollout") == 0) {
 		if (l->n == 0)
 			offer_words(l, "", "status wait pause resume abort");

@@ -2,13 +2,14 @@
  *
  * Room: autoscaler/ctl is the program `activatorctl`: it connects to the control socket of a
  * running autoscaler, sends one request, and shows the answer (activatorctl(1)).  It uses common/
- * alone, and nothing of the autoscaler: what they share is the protocol.
+ * and the importer, and nothing else of the autoscaler: what they share is the protocol.
  *	main		the arguments
  *	commands	what each command asks for and shows; top
  *	show		the answers as tables
  *	logs		what instances have written
  *	usage		what services have used
  *	audit		what has changed, and by whom
+ *	import		files of other platforms, translated
  *	completion	scripts for shells
  *	complete	what they ask for: how a command line may go on
  *	session		the connection, and one answer

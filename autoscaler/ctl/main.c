@@ -52,6 +52,8 @@ static const struct {
 	{"steps", "steps", OPTION_ROLLOUT},
 	{"abort-if", "abort_if", OPTION_ROLLOUT},
 	{"min-requests", "min_requests", OPTION_ROLLOUT},
+	{"as", "as", OPTION_IMPORT},
+	{"namespace", "namespace", OPTION_IMPORT},
 };
 
 /* Short options, and long ones.  -f has no argument behind `logs`. */
@@ -99,7 +101,7 @@ static const struct {
 	{"See what services do",
 	 {"list", "describe", "revisions", "logs", "why", "top", "usage", "audit", "status"}},
 	{"Start, stop and wait", {"wake", "sleep", "wait"}},
-	{"Run the platform", {"reload", "upgrade", "version", "completion"}},
+	{"Run the platform", {"import", "reload", "upgrade", "version", "completion"}},
 };
 
 static size_t
@@ -222,6 +224,10 @@ put_command_help(const struct command *c)
 			"                       p95>1.5x; may be repeated\n"
 			"      --min-requests N that it must have answered before each step (20 with\n"
 			"                       --abort-if, else 0)\n");
+	if (c->options & OPTION_IMPORT)
+		out_text(
+			"      --as FORM        annotations (the default), or conf for a conf file\n"
+			"      --namespace NAME of objects that name none (default)\n");
 	if (c->options & OPTION_TOP)
 		out_text("      --interval TIME  between two tables (1s)\n"
 			 "  -n NUMBER            how many tables; 0: until Ctrl-C\n");
@@ -572,7 +578,8 @@ check_options(const struct command *c, const struct arguments *a)
 		   {OPTION_SINCE, "--since"},
 		   {OPTION_USAGE, "--from or --by"},
 		   {OPTION_GENERATION, "--generation"},
-		   {OPTION_ROLLOUT, "--over, --steps, --abort-if or --min-requests"}};
+		   {OPTION_ROLLOUT, "--over, --steps, --abort-if or --min-requests"},
+		   {OPTION_IMPORT, "--as or --namespace"}};
 	size_t i;
 
 	for (i = 0; i < ARRAY_LEN(all); i++)

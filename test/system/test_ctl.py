@@ -598,6 +598,8 @@ COMPLETED = [  # the words, and what may stand in place of the last one: among o
                                        "--no-wait", "--timeout", "--output", "--quiet", "--help"]),
     (["usage", "--by", "mo"], "=", ["month"]),
     (["completion", ""], "=", ["bash", "zsh", "fish"]),
+    (["import", ""], "=", [":files"]),
+    (["import", "--as", ""], "=", ["annotations", "conf"]),
     (["none", ""], "=", None),
 ]
 
