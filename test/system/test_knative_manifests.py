@@ -7,13 +7,39 @@ import sys
 import pytest
 
 from helpers import WAIT_S
-from kube_knative import GROUP, HERE, VERSIONS, definitions
+from kube_knative import GROUP, HERE, VERSIONS, definitions, documents
 
 
-def test_the_definitions_are_what_their_program_writes():
-    done = subprocess.run([sys.executable, os.path.join(HERE, "crds.py"), "--check"],
+@pytest.mark.parametrize("program", ["crds.py", "policies.py"])
+def test_the_files_are_what_their_program_writes(program):
+    done = subprocess.run([sys.executable, os.path.join(HERE, program), "--check"],
                           capture_output=True, text=True, timeout=WAIT_S)
     assert done.returncode == 0, done.stderr
+
+
+def policies(name):
+    """{name: policy}, {name of a policy: its binding}"""
+    docs = documents(os.path.join(HERE, name))
+    found = {d["metadata"]["name"]: d["spec"] for d in docs if d["kind"].endswith("Policy")}
+    bound = {d["spec"]["policyName"]: d["spec"] for d in docs if d["kind"].endswith("Binding")}
+    assert len(found) + len(bound) == len(docs)
+    return found, bound
+
+
+@pytest.mark.parametrize("name", ["policies.yaml", "mutating.yaml"])
+def test_each_policy_is_bound(name):
+    found, bound = policies(name)
+    assert set(found) == set(bound)
+    for policy, spec in found.items():
+        assert spec["failurePolicy"] == "Fail"
+        rule, = spec["matchConstraints"]["resourceRules"]
+        assert set(rule["resources"]) <= set(VERSIONS) and rule["apiGroups"] == [GROUP]
+        assert ("paramKind" in spec) == ("paramRef" in bound[policy])
+        # The writes of the controllers have passed before.
+        assert any("system:serviceaccount:activator:activator" in c["expression"]
+                   for c in spec["matchConditions"])
+        for v in spec.get("validations") or []:
+            assert v["message"] and "\n" not in v["message"]
 
 
 def schema_of(plural):
