@@ -5,6 +5,7 @@
 #include "autoscaler/brain/gradient.h"
 #include "autoscaler/brain/idleness.h"
 #include "autoscaler/brain/schedule.h"
+#include "autoscaler/brain/surplus.h"
 #include "common/clk.h"
 #include "common/log.h"
 #include "common/strbuf.h"
@@ -13,6 +14,7 @@ struct brain {
 	const struct revision_conf *conf;
 	struct gradient *gradient;   /* slow_brain = observe or on */
 	struct idleness *idleness;   /* keep_warm = learned */
+	struct surplus *surplus;     /* likewise, once the load has needed two instances */
 	struct schedules *schedules; /* NULL: the conf file has none */
 	/* since the last tick: has an activator reported, and was there a request */
 	bool was_reported, was_busy;
@@ -52,10 +54,12 @@ brain_set_conf(struct brain *b, const struct revision_conf *conf)
 		gradient_free(&b->gradient);
 	else if (b->gradient == NULL)
 		b->gradient = gradient_new();
-	if (s->keep_warm != KEEP_WARM_LEARNED)
+	if (s->keep_warm != KEEP_WARM_LEARNED) {
 		idleness_free(&b->idleness);
-	else if (b->idleness == NULL)
+		surplus_free(&b->surplus);
+	} else if (b->idleness == NULL) {
 		b->idleness = idleness_new();
+	}
 	set_schedules(b);
 }
 
@@ -69,6 +73,7 @@ brain_free(struct brain **bp)
 		return;
 	gradient_free(&b->gradient);
 	idleness_free(&b->idleness);
+	surplus_free(&b->surplus);
 	schedules_free(&b->schedules);
 	free(b);
 }
@@ -184,8 +189,26 @@ brain_fill(const struct brain *b, struct decide_view *view, int64_t now_ns, int6
 		view->target_override = gradient_target(b->gradient);
 	if (b->idleness != NULL)
 		fill_idleness(b, view, now_ns);
+	view->learned_surplus = b->surplus == NULL ? 0 : surplus_kept(b->surplus, now_ns);
 	if (b->schedules != NULL)
 		view->schedule_min = schedules_at(b->schedules, wall_ns).min_scale;
+}
+
+void
+brain_decided(struct brain *b, const struct decide_view *v, const struct decide_out *o,
+	      int64_t now_ns)
+{
+	const struct surplus_price price = {.start_s = v->start_s,
+					    .wait_cost = b->conf->scaling.wait_cost,
+					    .each = o->total,
+					    .requests = (double)v->in_flight + v->parked,
+					    .latency_s = v->latency_s};
+
+	if (b->idleness == NULL || !o->is_known || (b->surplus == NULL && o->needed < 2))
+		return;
+	if (b->surplus == NULL)
+		b->surplus = surplus_new();
+	surplus_needed(b->surplus, o->needed, &price, now_ns);
 }
 
 /* --- for people --- */
@@ -211,6 +234,8 @@ brain_explain_idleness(const struct brain *b, struct strbuf *out)
 {
 	if (b->idleness != NULL)
 		idleness_explain(b->idleness, out);
+	if (b->surplus != NULL)
+		surplus_explain(b->surplus, out);
 }
 
 void
@@ -259,4 +284,23 @@ brain_import_target(struct brain *b, const struct gradient_data *d, int64_t now_
 {
 	if (b->gradient != NULL)
 		gradient_import(b->gradient, d, now_ns);
+}
+
+bool
+brain_export_surplus(const struct brain *b, float *out)
+{
+	if (b->surplus == NULL)
+		return false;
+	surplus_export(b->surplus, out);
+	return true;
+}
+
+void
+brain_import_surplus(struct brain *b, const float *in)
+{
+	if (b->idleness == NULL)
+		return;
+	if (b->surplus == NULL)
+		b->surplus = surplus_new();
+	surplus_import(b->surplus, in);
 }

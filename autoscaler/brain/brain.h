@@ -45,6 +45,10 @@ void brain_plan(struct brain *);
 /* Fill in its part of what decide() sees; view->start_s is set before. */
 void brain_fill(const struct brain *, struct decide_view *, int64_t now_ns, int64_t wall_ns);
 
+/* decide() has answered: what the load needs.  To be called each second. */
+void brain_decided(struct brain *, const struct decide_view *, const struct decide_out *,
+		   int64_t now_ns);
+
 /* --- for people: each appends a sentence, or nothing if it is not in use --- */
 double brain_proposal(const struct brain *); /* target of the slow brain; 0: none */
 void brain_explain_target(const struct brain *, struct strbuf *);
@@ -54,6 +58,9 @@ void brain_explain_schedule(const struct brain *, int64_t wall_ns, struct strbuf
 /* --- kept over a restart (reconcile/learned.h) --- */
 struct idleness_data;
 struct gradient_data;
+/* The numbers of surplus.h; false: it is not in use. */
+bool brain_export_surplus(const struct brain *, float *);
+void brain_import_surplus(struct brain *, const float *);
 /* False: it is not in use. */
 bool brain_export_idleness(const struct brain *, struct idleness_data *, int64_t now_ns);
 bool brain_export_target(const struct brain *, struct gradient_data *, int64_t now_ns);

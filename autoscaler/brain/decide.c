@@ -519,8 +519,8 @@ note(const struct decide_view *v, const struct decide_out *o, struct decide_stat
 
 /* In this order, where a later step may change the number of an earlier one: the averages; more
  * for parked requests; the least for requests that there are; whether the last instance of an
- * idle revision goes; how many starts at once are worth it; the delay of a lower number; what was
- * adopted after a restart; the bounds of the settings. */
+ * idle revision goes; what is worth keeping beyond that; how many starts at once are worth it; the
+ * delay of a lower number; what was adopted after a restart; the bounds of the settings. */
 struct decide_out
 decide(const struct scaling *s, const struct decide_view *v, struct decide_state *st, int64_t now)
 {
@@ -531,6 +531,7 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 
 	if (!v->has_stable && !is_in_use(v)) {
 		without_data(s, v, st, &o);
+		o.needed = o.wanted;
 		return o;
 	}
 	by_averages(s, v, st, now, total, &o);
@@ -544,6 +545,8 @@ decide(const struct scaling *s, const struct decide_view *v, struct decide_state
 		at_least(&o, asked_of(v, st), DECIDE_NO_DATA);
 	if (!is_in_use(v))
 		to_zero(s, v, &o);
+	o.needed = o.wanted;
+	at_least(&o, MIN(asked_of(v, st), v->learned_surplus), DECIDE_SURPLUS);
 	by_starts(v, st, &o);
 	drop_guess(v, st);
 	delay_down(delay_of(s, v, o.wanted == 0 && v->learned_keep_s >= 0), st, now, &o);

@@ -49,6 +49,8 @@
 	X(DOWN_DELAY, "scale_down_delay: a lower number has not held for long enough")             \
 	X(SCHEDULE, "min_scale of a schedule")                                                     \
 	X(LEARNED, "learned idleness (keep_warm) wants an instance")                               \
+	X(SURPLUS, "the load needs fewer, but by what was learned (keep_warm) it will need these " \
+		   "again before they have cost more than a start and its waiting")                \
 	X(RELEASED, "idle, and by learned idleness (keep_warm) none is worth its price now")       \
 	X(ZERO_DISABLED, "idle, but enable_scale_to_zero = no")                                    \
 	X(WOKEN, "an operator has asked for an instance (activatorctl wake)")                      \
@@ -112,6 +114,7 @@ struct decide_view {
 	 * keys say so */
 	double learned_keep_s;
 	bool is_learned_prewarm;    /* learned idleness wants an instance now */
+	uint32_t learned_surplus;   /* instances that are worth keeping (surplus.h); 0: none */
 	bool is_activation_pending; /* an activator asks for an instance, and none answers */
 	/* The autoscaler runs for less than a stable window.  Until it knows one stable window it
 	 * stops none of the `adopted` instances that it found. */
@@ -132,6 +135,7 @@ struct decide_out {
 	bool is_known;	       /* false: there is nothing to decide on, and wanted does not count */
 	enum decide_rule rule; /* that made wanted what it is */
 	uint32_t raw;	       /* what the stable average alone needs */
+	uint32_t needed;       /* what the load needs, before what keeps or bounds it */
 	bool is_panicking;
 	double target; /* load per instance that is aimed for: target_utilization of … */
 	double total;  /* … what one instance is meant to carry */

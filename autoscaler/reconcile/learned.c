@@ -9,6 +9,7 @@
 
 #include "autoscaler/brain/gradient.h"
 #include "autoscaler/brain/idleness.h"
+#include "autoscaler/brain/surplus.h"
 #include "common/clk.h"
 #include "common/hmap.h"
 #include "common/jget.h"
@@ -33,6 +34,7 @@ struct record {
 	struct gradient_data target;
 	double latency_s, start_s; /* < 0: unknown */
 	float starts[STARTS_NUMBERS];
+	float *surplus; /* SURPLUS_NUMBERS; NULL: none */
 	bool was_initial;
 };
 
@@ -58,6 +60,7 @@ static void
 record_free(struct record **rp)
 {
 	free((*rp)->line);
+	free((*rp)->surplus);
 	free(*rp);
 	*rp = NULL;
 }
@@ -106,7 +109,7 @@ read_samples(const char *text, struct idleness_data *d)
 static int
 read_places(const char *text, float *out, size_t most)
 {
-	double v[IDLENESS_STRATA][2];
+	double v[SURPLUS_NUMBERS][2];
 	size_t i, n;
 
 	CHECK(most <= ARRAY_LEN(v));
@@ -165,7 +168,7 @@ get_ms(const struct jget *j, const char *key, double *s, struct err *e)
 static int
 read_record(const struct jget *j, struct record *r, struct err *e)
 {
-	char *starts = NULL;
+	char *starts = NULL, *surplus = NULL;
 	int64_t age_ms = 0;
 	int rc = -1;
 
@@ -179,11 +182,18 @@ read_record(const struct jget *j, struct record *r, struct err *e)
 	    get_ms(j, "latency_ms", &r->latency_s, e) == 0 &&
 	    get_ms(j, "start_ms", &r->start_s, e) == 0 &&
 	    jget_string(j, "starts", JGET_MAY, &starts, e) == 0 &&
+	    jget_string(j, "surplus", JGET_MAY, &surplus, e) == 0 &&
 	    jget_bool(j, "was_initial", JGET_MAY, &r->was_initial, e) == 0)
 		rc = 0;
 	if (rc == 0 && starts != NULL && read_places(starts, r->starts, STARTS_NUMBERS) < 0)
 		rc = err_set(e, 0, "$.starts: expected \"PLACE:NUMBER …\"");
+	if (rc == 0 && surplus != NULL) {
+		r->surplus = xcalloc(SURPLUS_NUMBERS, sizeof *r->surplus);
+		if (read_places(surplus, r->surplus, SURPLUS_NUMBERS) < 0)
+			rc = err_set(e, 0, "$.surplus: expected \"PLACE:NUMBER …\"");
+	}
 	free(starts);
+	free(surplus);
 	r->target.unloaded_s = MAX(r->target.unloaded_s, 0);
 	r->target.age_ns = age_ms * CLK_MS;
 	return rc;
@@ -309,6 +319,8 @@ teach(struct scaled_revision *rev, struct record *r)
 	r->target.age_ns += MIN(MAX(gap_ms, 0), KNEE_AGE_MAX_MS) * CLK_MS;
 	brain_import_idleness(rev->brain, &r->idle, now);
 	brain_import_target(rev->brain, &r->target, now);
+	if (r->surplus != NULL)
+		brain_import_surplus(rev->brain, r->surplus);
 	timing_import(&rev->timing, r->latency_s, r->start_s);
 	if (rev->starts.n <= 0)
 		starts_import(&rev->starts, r->starts);
@@ -378,7 +390,7 @@ put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall
 {
 	struct idleness_data idle;
 	struct gradient_data target;
-	float starts[STARTS_NUMBERS];
+	float starts[STARTS_NUMBERS], surplus[SURPLUS_NUMBERS];
 	int64_t now = clk_now();
 	struct jput j;
 
@@ -388,6 +400,8 @@ put_revision(struct strbuf *out, const struct scaled_revision *rev, int64_t wall
 	jput_i64(&j, "saved_ms", wall_ms);
 	if (brain_export_idleness(rev->brain, &idle, now))
 		put_idle(&j, &idle);
+	if (brain_export_surplus(rev->brain, surplus))
+		put_places(&j, "surplus", surplus, SURPLUS_NUMBERS);
 	if (brain_export_target(rev->brain, &target, now)) {
 		jput_double(&j, "target", target.target);
 		jput_double(&j, "knee", target.knee);

@@ -189,6 +189,7 @@ decide_now(struct reconcile *r, struct scaled_revision *rev, int64_t now_ns)
 	    instances_live(&rev->instances) == 0)
 		rev->is_woken = false; /* no request waits any more */
 	rev->decided = decide(&rev->conf->scaling, &rev->view, rev->decide, now_ns);
+	brain_decided(rev->brain, &rev->view, &rev->decided, now_ns);
 	rev->is_note_due = true;
 	rev->is_changed |= rev->decided.target < target || rev->decided.target > target;
 	n = scaled_claim(rev, &r->peers, now_ns);
