@@ -226,7 +226,7 @@ on_trust_check(void *arg)
 	struct activator *a = arg;
 
 	loop_timer_set(&a->trust_timer, settings_of(a)->activator.certificate_check);
-	registry_check_trust(a->registry);
+	control_check_trust(a);
 }
 
 static struct audit *

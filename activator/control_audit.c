@@ -1,13 +1,18 @@
-/* The activator's audit (common/audit.h): its file, and how the changes end that an earlier
- * activator has left without an outcome. */
+/* The activator's audit (common/audit.h): its file, how the changes end that an earlier activator
+ * has left without an outcome, and changed files for TLS with instances. */
 #include "activator/control_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "activator/net/tls_trust.h"
+#include "activator/registry.h"
+#include "activator/revision.h"
 #include "activator/upgrade.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/strbuf.h"
 
 static const char *
 file_of(const struct settings *s)
@@ -27,7 +32,7 @@ end_left(const struct activator *a, const struct audit_left *l)
 		reload_end_left(a->reload, l);
 		break;
 	case AUDIT_CERTIFICATE:
-		audit_end_left(a->audit, l, AUDIT_DONE, "this process has read all pairs", unknown);
+		audit_end_left(a->audit, l, AUDIT_DONE, "this process has read the files", unknown);
 		break;
 	case AUDIT_UPGRADE:
 		if (a->takeover != NULL) {
@@ -78,6 +83,70 @@ control_move_audit(struct activator *a, const struct settings *s, struct err *e)
 	return audit_move(a->audit, file_of(s), s->activator.audit_max_bytes, e) < 0
 		       ? settings_err_at(s, "audit_file", IN_ACTIVATOR, e)
 		       : 0;
+}
+
+/* --- files for TLS with instances --- */
+
+static void
+add_file(struct strbuf *b, const char *key, const char *path)
+{
+	if (path != NULL)
+		strbuf_addf(b, "%s%s %s", b->len > 0 ? ", " : "", key, path);
+}
+
+static char *
+describe_trust(const struct revision *rev)
+{
+	struct tls_trust *trust = revision_limits_trust_ref(rev->limits);
+	char *text = tls_trust_describe(trust);
+
+	tls_trust_unref(&trust);
+	return text;
+}
+
+static void
+use_changed_trust(const struct activator *a, struct revision *rev)
+{
+	const struct limits *l = &rev->limits->v;
+	char *service = xstrndup(rev->name, strcspn(rev->name, "/"));
+	char *from = describe_trust(rev), *now;
+	struct audit_change change = {.subject = {.kind = AUDIT_CERTIFICATE,
+						  .service = service,
+						  .revision = rev->name,
+						  .object = "upstream"},
+				      .by = {.kind = AUDIT_BY_FILE},
+				      .from = AUDIT_TEXT(from)};
+	struct audit_entry entry;
+	struct strbuf what;
+	struct err e = {0};
+	int rc;
+
+	strbuf_init(&what, 0);
+	add_file(&what, "upstream_ca", l->upstream_ca);
+	add_file(&what, "upstream_certificate", l->upstream_certificate);
+	add_file(&what, "upstream_key", l->upstream_key);
+	change.what = strbuf_str(&what);
+	audit_intent(a->audit, &entry, &change);
+	audit_settle(a->audit); /* what follows reads files, too */
+	rc = revision_use_changed_trust(rev, &e);
+	now = describe_trust(rev);
+	audit_outcome(a->audit, &entry, rc == 0 ? AUDIT_DONE : AUDIT_FAILED,
+		      rc == 0 ? NULL : e.text, AUDIT_TEXT(now));
+	strbuf_fini(&what);
+	free(now);
+	free(from);
+	free(service);
+}
+
+void
+control_check_trust(const struct activator *a)
+{
+	struct revision *rev;
+	size_t at = 0;
+
+	while ((rev = registry_next_revision(a->registry, &at)) != NULL)
+		if (revision_check_trust(rev))
+			use_changed_trust(a, rev);
 }
 
 /* --- upgrades --- */

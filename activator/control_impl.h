@@ -73,6 +73,9 @@ NODISCARD int control_open_audit(struct activator *, struct err *);
 /* As audit_move(), to the file of these settings. */
 NODISCARD int control_move_audit(struct activator *, const struct settings *, struct err *);
 
+/* Use the files that the keys upstream_* name, where they have changed. */
+void control_check_trust(const struct activator *);
+
 /* --- control_reload.c --- */
 
 void control_set_bounds(struct bounds *, const struct activator_conf *);

@@ -526,16 +526,6 @@ forget_unused_of(struct registry *r, struct revision *rev)
 }
 
 void
-registry_check_trust(struct registry *r)
-{
-	struct revision *rev;
-	size_t at = 0;
-
-	while ((rev = registry_next_revision(r, &at)) != NULL)
-		revision_check_trust(rev);
-}
-
-void
 registry_forget_unused(struct registry *r)
 {
 	struct revision *rev;

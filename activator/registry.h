@@ -54,9 +54,6 @@ void registry_shares_fell(struct registry *, struct revision *rev);
 /* Each second: forget what is not described any more and has no user left. */
 void registry_forget_unused(struct registry *);
 
-/* revision_check_trust() of all that are described. */
-void registry_check_trust(struct registry *);
-
 /* NULL: it is not described. */
 struct revision *registry_find_revision(const struct registry *, const char *name);
 /* The same, and what is not described any more but still in use. */

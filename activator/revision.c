@@ -94,37 +94,14 @@ revision_limits_trust_ref(const struct revision_limits *l)
 	return trust;
 }
 
-/* The files have been the same at two looks: the new ones are whole. */
-static void
-use_changed_files(struct revision *rev)
-{
-	struct revision_limits *l = rev->limits;
-	struct tls_trust *before, *trust;
-	const char *key;
-	struct err e;
-
-	trust = tls_trust_load(&l->v, &key, &e);
-	if (trust == NULL) {
-		log_error(&rev->tag,
-			  "changed files for TLS with instances cannot be used; those before stay "
-			  "in use",
-			  "key=%s err=%s", key, e.text);
-		return;
-	}
-	pthread_mutex_lock(&l->trust_lock);
-	before = atomic_exchange(&l->trust, trust);
-	pthread_mutex_unlock(&l->trust_lock);
-	tls_trust_unref(&before);
-	log_info(&rev->tag, "changed files for TLS with instances are used", "");
-}
-
-void
+bool
 revision_check_trust(struct revision *rev)
 {
 	char *source;
+	bool is_whole = false;
 
 	if (rev->limits == NULL || !rev->limits->v.upstream_tls)
-		return;
+		return false;
 	source = tls_trust_source(&rev->limits->v);
 	if (tls_trust_is_from(atomic_load(&rev->limits->trust), source)) {
 		free(rev->trust_seen);
@@ -133,12 +110,36 @@ revision_check_trust(struct revision *rev)
 		free(rev->trust_seen);
 		rev->trust_seen = source;
 		rev->is_trust_tried = false;
-		return;
-	} else if (!rev->is_trust_tried) {
+		return false;
+	} else {
+		is_whole = !rev->is_trust_tried;
 		rev->is_trust_tried = true;
-		use_changed_files(rev);
 	}
 	free(source);
+	return is_whole;
+}
+
+int
+revision_use_changed_trust(struct revision *rev, struct err *e)
+{
+	struct revision_limits *l = rev->limits;
+	struct tls_trust *before, *trust;
+	const char *key;
+
+	trust = tls_trust_load(&l->v, &key, e);
+	if (trust == NULL) {
+		log_error(&rev->tag,
+			  "changed files for TLS with instances cannot be used; those before stay "
+			  "in use",
+			  "key=%s err=%s", key, e->text);
+		return -1;
+	}
+	pthread_mutex_lock(&l->trust_lock);
+	before = atomic_exchange(&l->trust, trust);
+	pthread_mutex_unlock(&l->trust_lock);
+	tls_trust_unref(&before);
+	log_info(&rev->tag, "changed files for TLS with instances are used", "");
+	return 0;
 }
 
 /* --- what probes find --- */

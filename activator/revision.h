@@ -227,9 +227,11 @@ void revision_unref(struct revision **);
  * the keys upstream_* name are read if these keys have changed, or no such files are in use.
  * Main thread. */
 void revision_set_limits(struct revision *, const struct limits *);
-/* Look at the files that the keys upstream_* name.  Changed ones are used from the second look on
- * at which they are the same; if they have a mistake, those before stay in use.  Main thread. */
-void revision_check_trust(struct revision *);
+/* Look at the files that the keys upstream_* name.  True, once: they have changed, and are the same
+ * at two looks, so the new ones are whole: use them.  Main thread. */
+bool revision_check_trust(struct revision *);
+/* -1 with err: they have a mistake, and those before stay in use.  Main thread. */
+NODISCARD int revision_use_changed_trust(struct revision *, struct err *);
 struct revision_limits *revision_limits_ref(struct revision_limits *);
 void revision_limits_unref(struct revision_limits **);
 /* A reference to the trust, or NULL. */

@@ -336,16 +336,30 @@ tls_cert_not_before(const struct tls_cert *c)
 }
 
 void
-tls_cert_digest(const struct tls_cert *c, char out[TLS_CERT_DIGEST])
+tls_put_digest(const unsigned char *digest, unsigned n, char out[TLS_CERT_DIGEST])
 {
-	unsigned char bytes[EVP_MAX_MD_SIZE];
-	unsigned n = 0, i;
+	unsigned i;
 
 	out[0] = '\0';
-	if (X509_digest(c->leaf, EVP_sha256(), bytes, &n) != 1)
-		return;
 	for (i = 0; i < MIN(n, (TLS_CERT_DIGEST - 1) / 2u); i++)
-		snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+		snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+void
+tls_digest(const X509 *cert, char out[TLS_CERT_DIGEST])
+{
+	unsigned char bytes[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	if (X509_digest(cert, EVP_sha256(), bytes, &n) != 1)
+		n = 0;
+	tls_put_digest(bytes, n, out);
+}
+
+void
+tls_cert_digest(const struct tls_cert *c, char out[TLS_CERT_DIGEST])
+{
+	tls_digest(c->leaf, out);
 }
 
 int64_t

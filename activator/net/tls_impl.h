@@ -32,13 +32,19 @@ struct tls_cert {
 struct tls_trust {
 	_Atomic uint32_t refs;
 	char *name;	   /* that the certificate must have; NULL: the address */
-	X509_STORE *store; /* of authorities */
-	char *source;	   /* the keys, and what stat(2) said of the files */
-	X509 *leaf;	   /* what is shown to the instance; NULL: nothing */
+	X509_STORE *store; /* of authorities: … */
+	int authorities;   /* … so many, of a file; 0: those of the system */
+	/* … of the certificate of the only one, or of the digests of all */
+	char authorities_digest[TLS_CERT_DIGEST];
+	char *source; /* the keys, and what stat(2) said of the files */
+	X509 *leaf;   /* what is shown to the instance; NULL: nothing */
 	STACK_OF(X509) * issuers;
 	EVP_PKEY *key;
 };
 
+/* SHA-256 of a certificate, in hexadecimal digits; and such digits of a digest. */
+void tls_digest(const X509 *, char out[TLS_CERT_DIGEST]);
+void tls_put_digest(const unsigned char *digest, unsigned n, char out[TLS_CERT_DIGEST]);
 /* The certificates of a file in PEM format, in its order; one at least.  NULL with err. */
 STACK_OF(X509) * tls_read_certificates(const char *path, struct err *);
 /* The key in a file, which has to fit the certificate.  -1 with err. */

@@ -1,7 +1,10 @@
 #include "activator/net/tls_trust.h"
 
 #include <openssl/err.h>
+#include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "activator/net/tls_impl.h"
 #include "common/file.h"
@@ -23,6 +26,53 @@ system_authorities(void)
 	return store;
 }
 
+static void
+digest_authorities(struct tls_trust *t, STACK_OF(X509) * all)
+{
+	char one[TLS_CERT_DIGEST];
+	unsigned char bytes[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+	EVP_MD_CTX *ctx;
+	int i;
+
+	t->authorities = sk_X509_num(all);
+	if (t->authorities == 1) {
+		tls_digest(sk_X509_value(all, 0), t->authorities_digest);
+		return;
+	}
+	ctx = EVP_MD_CTX_new();
+	CHECK(ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1);
+	for (i = 0; i < t->authorities; i++) {
+		tls_digest(sk_X509_value(all, i), one);
+		CHECK(EVP_DigestUpdate(ctx, one, strlen(one)) == 1);
+	}
+	CHECK(EVP_DigestFinal_ex(ctx, bytes, &n) == 1);
+	EVP_MD_CTX_free(ctx);
+	tls_put_digest(bytes, n, t->authorities_digest);
+}
+
+char *
+tls_trust_describe(const struct tls_trust *t)
+{
+	char leaf[TLS_CERT_DIGEST];
+	struct strbuf b;
+
+	if (t == NULL)
+		return NULL;
+	strbuf_init(&b, 0);
+	if (t->authorities == 0)
+		strbuf_adds(&b, "authorities of the system");
+	else if (t->authorities == 1)
+		strbuf_addf(&b, "authority sha256:%s", t->authorities_digest);
+	else
+		strbuf_addf(&b, "%d authorities sha256:%s", t->authorities, t->authorities_digest);
+	if (t->leaf != NULL) {
+		tls_digest(t->leaf, leaf);
+		strbuf_addf(&b, ", certificate sha256:%s", leaf);
+	}
+	return strbuf_take(&b);
+}
+
 static int
 load_authorities(struct tls_trust *t, const char *path, struct err *e)
 {
@@ -38,6 +88,7 @@ load_authorities(struct tls_trust *t, const char *path, struct err *e)
 		return -1;
 	for (i = 0; i < sk_X509_num(all); i++)
 		CHECK(X509_STORE_add_cert(t->store, sk_X509_value(all, i)) == 1);
+	digest_authorities(t, all);
 	sk_X509_pop_free(all, X509_free);
 	return 0;
 }

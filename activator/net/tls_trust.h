@@ -15,6 +15,8 @@ NODISCARD struct tls_trust *tls_trust_load(const struct limits *, const char **k
 char *tls_trust_source(const struct limits *);
 /* Was it read from just that?  t may be NULL. */
 bool tls_trust_is_from(const struct tls_trust *t, const char *source);
+/* "authority sha256:…, certificate sha256:…" for people, the caller's to free; NULL of NULL. */
+char *tls_trust_describe(const struct tls_trust *);
 struct tls_trust *tls_trust_ref(struct tls_trust *);
 void tls_trust_unref(struct tls_trust **); /* the last reference frees */
 

@@ -13,6 +13,7 @@ import pytest
 from helpers import HELLO as APP, WAIT_S, process_state, wait_until
 from stack import Gate, Stack, running
 from test_ctl import CTL, ctl
+from tls import Tls
 
 HELLO = 'service "a" { hosts = {"a"} revision "v1" { command = {"HELLO"} } }'
 # It is not stopped before a test says so.
@@ -213,6 +214,31 @@ def test_certificates(tmp_path):
         failed = wait_for(lambda: records(path), n=2, kind="certificate")[1]
         assert failed.result == "failed" and "test.pem" in failed.outcomes[0]["why"]
         assert failed.outcomes[0]["now"] == done.outcomes[0]["now"]
+
+
+def test_files_for_tls_with_instances(tmp_path):
+    path, tls, other = str(tmp_path / "activator.audit"), Tls(tmp_path, "ours"), Tls(tmp_path, "two")
+    trusted = str(tmp_path / "trusted.pem")
+    shutil.copy(tls.ca, trusted)
+    with running(tmp_path, """service "s" { hosts = {"s"} revision "v1" {
+        addresses = {"127.0.0.1:1"} upstream_tls = yes upstream_ca = "%s" } }""" % trusted,
+                 activator='certificate_check = 100ms audit_file = "%s"' % path) as s:
+        with open(other.ca) as f, open(trusted, "a") as t:
+            t.write(f.read())
+        done = wait_for(lambda: records(path), kind="certificate")[0]
+        found = done.intent
+        assert (found["service"], found["revision"], found["object"], found["by"]) == (
+            "s", "s/v1", "upstream", {"kind": "file"})
+        assert found["from"].startswith("authority sha256:") and trusted in found["what"]
+        assert done.result == "done"
+        now = done.outcomes[0]["now"]
+        assert now.startswith("2 authorities sha256:")
+        with open(trusted, "w") as f:
+            f.write("no certificate\n")
+        failed = wait_for(lambda: records(path), n=2, kind="certificate")[1]
+        assert failed.result == "failed" and trusted in failed.outcomes[0]["why"]
+        assert failed.outcomes[0]["now"] == failed.intent["from"] == now
+        assert s.readyz() == 200
 
 
 def test_upgrades(tmp_path):
