@@ -48,6 +48,10 @@ struct driver_view {
 	 * for before, the driver carries out only 0, and more than 0 where there are none. */
 	bool is_held;
 	const char *held_by; /* who has set scale, as the platform says; NULL: it does not say */
+	/* Another controller or a person has set scale, and foreign_scale says to overrule that: so
+	 * many times so far, and the number of the last time. */
+	uint64_t overruled_n;
+	uint32_t overruled_scale;
 };
 
 /* What a busy lease adds to an instance's load: more than its requests, which are cut at this. */

@@ -91,6 +91,8 @@ take_foreign(struct kube_replicas *s, int64_t now_ns, uint32_t random)
 	if (s->overruled_at_ns != 0 && now_ns - s->overruled_at_ns > OVERRULE_CALM)
 		backoff_reset(&s->overrule);
 	s->overruled_at_ns = now_ns;
+	s->overruled_n++;
+	s->overruled = s->observed;
 	s->overrule_at_ns = now_ns + backoff_next(&s->overrule, random);
 }
 

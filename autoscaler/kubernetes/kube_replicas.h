@@ -48,6 +48,8 @@ struct kube_replicas {
 	bool is_held_shown;	 /* kube_replicas_shown() was called since then */
 	int64_t overrule_at_ns;	 /* not before; 0: at once */
 	int64_t overruled_at_ns; /* the last time; 0: never */
+	uint64_t overruled_n;	 /* so many times, … */
+	uint32_t overruled;	 /* … and the number of the last time */
 	int64_t retry_at_ns;	 /* after a PATCH that failed: not before */
 	struct backoff overrule, retry;
 };

@@ -165,7 +165,9 @@ show(struct kube_workload *w)
 				.has_scale = w->replicas.exists,
 				.scale = kube_replicas_current(&w->replicas),
 				.is_held = w->replicas.is_held,
-				.held_by = kube_replicas_author(&w->replicas)};
+				.held_by = kube_replicas_author(&w->replicas),
+				.overruled_n = w->replicas.overruled_n,
+				.overruled_scale = w->replicas.overruled};
 
 	fill_instances(w);
 	v.v = w->view;

@@ -96,6 +96,18 @@ scale_audit_foreign(struct scaled_revision *rev, const char *by, uint32_t from, 
 	audit_note(rev->audit.audit, &c);
 }
 
+void
+scale_audit_overruled(struct scaled_revision *rev, const char *by, uint32_t to)
+{
+	static const struct audit_by ours = {
+		.kind = AUDIT_BY_RULE,
+		.name = "foreign_scale",
+		.why = "foreign_scale = overrule: another client has set the number"};
+
+	scale_audit_foreign(rev, by, rev->scale_sent, to);
+	scale_audit_change(rev, &ours, to, rev->scale_sent);
+}
+
 /* Does the platform, if it stores the number, have what it was asked for? */
 static bool
 is_stored(const struct scaled_revision *rev)

@@ -29,6 +29,8 @@ void scale_audit_change(struct scaled_revision *, const struct audit_by *, uint3
 void scale_audit_decided(struct scaled_revision *, uint32_t from, uint32_t to);
 /* Another client has set the number. */
 void scale_audit_foreign(struct scaled_revision *, const char *by, uint32_t from, uint32_t to);
+/* … and the driver is about to set ours again. */
+void scale_audit_overruled(struct scaled_revision *, const char *by, uint32_t to);
 /* What is known of its instances may have changed: is the change done, or has it failed? */
 void scale_audit_look(struct scaled_revision *);
 /* The revision is not configured any more. */

@@ -197,6 +197,7 @@ scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 {
 	/* A failure always makes a difference: its time to retry has moved on. */
 	return rev->is_known == view->is_known && rev->failure == NULL && view->failure == NULL &&
+	       rev->overruled_n == view->overruled_n &&
 	       rev->hold.is_current == view->is_held && rev->scale == view->scale &&
 	       (!view->is_held || text_equal(rev->hold.by, view->held_by)) &&
 	       instances_are(&rev->instances, view->v, view->n);
@@ -225,6 +226,9 @@ take_scale(struct scaled_revision *rev, const struct driver_view *view, int64_t 
 		log_scaled(rev, rev->scale, view->scale);
 	rev->has_scale = view->has_scale;
 	rev->scale = view->scale;
+	if (view->overruled_n > rev->overruled_n && rev->is_adopted)
+		scale_audit_overruled(rev, view->held_by, view->overruled_scale);
+	rev->overruled_n = view->overruled_n;
 	hold_take(&rev->hold, view->is_held, view->scale, view->held_by, now_ns, random_u32());
 }
 

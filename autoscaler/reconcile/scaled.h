@@ -82,6 +82,7 @@ struct scaled_revision {
 	bool has_scale;		     /* the platform stores the number of instances: … */
 	uint32_t scale;		     /* … this one */
 	struct hold hold;	     /* another client has set it, and that is respected */
+	uint64_t overruled_n;	     /* as driver_view has it */
 
 	/* decided */
 	struct decide_state *decide;

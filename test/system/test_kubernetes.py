@@ -14,6 +14,7 @@ import pytest
 from cluster import COST, IS_REAL, cluster
 from helpers import HELLO, wait_until
 from kube_stack import Load, addresses, fake_only, has_address, is_ready, on_cluster, service
+from test_audit import log_of, wait_for
 
 
 def patient_service(name, kube, more):
@@ -529,6 +530,12 @@ def test_another_client_scales(tmp_path, how):
                 assert "by=somebody" in s.autoscaler.text()
             if how == "overrule":
                 wait_until(lambda: kube.replicas("hello") == 1, what="the wanted replicas")
+                theirs, ours = wait_for(lambda: scalings_since(s, "foreign"), n=2)[:2]
+                assert (theirs.intent["from"], theirs.intent["to"], theirs.result) == (1, 3, "done")
+                assert (ours.intent["from"], ours.intent["to"], ours.result) == (3, 1, "done")
+                assert ours.by["name"] == "foreign_scale"
+                if not IS_REAL:
+                    assert theirs.by["name"] == "somebody"
             else:
                 kube.wait_pods("hello", 3, has_address)
                 if not IS_REAL:
@@ -539,6 +546,13 @@ def test_another_client_scales(tmp_path, how):
                 assert kube.replicas("hello") == 3
             if not IS_REAL:
                 assert len(kube.scalings("hello")) <= 4  # it backs off
+
+
+def scalings_since(s, kind):
+    """The records of the audit from the first change of a scale by that kind of hand on."""
+    found = [r for r in log_of(s) if r["kind"] == "scale"]
+    first = [i for i, r in enumerate(found) if r.get("by", {}).get("kind") == kind]
+    return found[first[0]:] if first else []
 
 
 def why(s, revision):
