@@ -602,6 +602,7 @@ open_all(struct autoscaler *a, struct err *e)
 	services_start(a->services, &(struct services_parts){.reconcile = a->reconcile,
 							     .learned = a->learned,
 							     .store = a->store,
+							     .audit = auditing_audit(a->auditing),
 							     .platform = a->platform,
 							     .addresses = a->addresses,
 							     .send_all = control_send_line,

@@ -6,6 +6,7 @@
 
 #include "autoscaler/reconcile/catalog.h"
 #include "autoscaler/reconcile/learned.h"
+#include "autoscaler/route_audit.h"
 #include "autoscaler/versions/document.h"
 #include "autoscaler/versions/store.h"
 #include "common/conf.h"
@@ -40,6 +41,8 @@ struct services {
 	 * instances, until they are gone. */
 	struct stored_set unconfigured;
 	struct catalog catalog;
+	struct route_audit *routes; /* NULL until services_start() */
+	bool is_found_change;	    /* the driver has found other services */
 	bool is_complete;
 	int64_t generation;
 	struct unrouted *unrouted; /* the newest last */
@@ -229,6 +232,9 @@ join(struct services *s)
 	if (class->services != NULL)
 		found = class->services(s->parts.platform, now, &found_n);
 	s->is_complete = class->services == NULL || found != NULL;
+	if (found != NULL)
+		route_audit_begin(s->routes, found, found_n, s->is_found_change);
+	s->is_found_change = false;
 	catalog_fini(&s->catalog);
 	catalog_init(&s->catalog, now->services, now->services_n, s->stored.v, s->stored.n, found,
 		     found_n);
@@ -266,6 +272,7 @@ apply(struct services *s)
 	s->generation++;
 	if (!services_describe(s, p->send_all, p->arg))
 		return;
+	route_audit_end(s->routes);
 	note_unrouted(s);
 	p->described(s->generation, p->arg);
 }
@@ -274,6 +281,7 @@ void
 services_start(struct services *s, const struct services_parts *parts)
 {
 	s->parts = *parts;
+	s->routes = route_audit_new(parts->audit);
 	load_stored(s);
 	apply(s);
 }
@@ -281,6 +289,7 @@ services_start(struct services *s, const struct services_parts *parts)
 void
 services_found(struct services *s)
 {
+	s->is_found_change = true;
 	apply(s);
 }
 
@@ -488,6 +497,7 @@ services_free(struct services **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
+	route_audit_free(&s->routes);
 	catalog_fini(&s->catalog);
 	drop_all(s, s->previous, s->previous_n);
 	stored_free(&s->stored_previous);

@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 
+struct audit;
 struct driver;
 struct learned;
 struct reconcile;
@@ -25,6 +26,7 @@ struct services_parts {
 	struct reconcile *reconcile;
 	struct learned *learned;
 	struct version_store *store; /* NULL: it cannot be read */
+	struct audit *audit;	     /* NULL: off */
 	struct driver *platform, *addresses;
 	services_line_fn *send_all; /* sends a line to every connected activator */
 	/* The lines of a whole description were sent to them. */

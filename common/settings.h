@@ -197,6 +197,9 @@ struct service_conf {
 	struct revision_conf *revisions;
 	size_t revisions_n;
 	struct settings_origins origins; /* of GROUP_SERVICE */
+	/* Who has changed the platform's object that describes it, as the platform says; borrowed
+	 * from the driver for the call that returns the service.  NULL: unknown, or it is none. */
+	const char *changed_by;
 };
 
 /* A certificate of the activator, for clients that ask for one of its names. */

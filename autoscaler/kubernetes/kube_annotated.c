@@ -19,6 +19,7 @@ struct annotated {
 	struct service_conf *active;	/* the service that holds; NULL: none */
 	char *refusal;			/* why the candidate does not hold; NULL: it does */
 	bool is_reported;		/* kube_annotated_next_refusal() has returned it */
+	uint64_t changed;		/* the higher, the later the object has changed */
 };
 
 /* What a caller may still have borrowed. */
@@ -34,6 +35,7 @@ struct kube_annotated {
 	const struct settings *settings; /* of the last call; compared, never read */
 	struct retired now, before;	 /* since the last call, and before it */
 	struct service_conf *array;	 /* that was returned last */
+	uint64_t changes;
 };
 
 /* --- the set --- */
@@ -146,6 +148,40 @@ invalidate_joint(struct kube_annotated *a, const struct annotated *of)
 	}
 }
 
+/* A part of a joint service goes: nothing says by whom. */
+static void
+forget_authors(struct kube_annotated *a, const struct annotated *of)
+{
+	struct list_node *node, *tmp;
+
+	if (joint_of(of) == NULL)
+		return;
+	LIST_FOREACH(&a->objects, node, tmp) {
+		struct annotated *e = container_of(node, struct annotated, node);
+
+		if (is_joint_with(e, of->o.ns, joint_of(of)))
+			text_replace(&e->o.author, NULL);
+	}
+}
+
+/* Who has changed the service of e last, or one of those that make it; NULL: unknown. */
+static const char *
+author_of(const struct kube_annotated *a, const struct annotated *of)
+{
+	const struct annotated *last = of;
+	struct list_node *node, *tmp;
+
+	if (joint_of(of) == NULL)
+		return of->o.author;
+	LIST_FOREACH(&a->objects, node, tmp) {
+		const struct annotated *e = container_of(node, struct annotated, node);
+
+		if (is_joint_with(e, of->o.ns, joint_of(of)) && e->changed > last->changed)
+			last = e;
+	}
+	return last->o.author;
+}
+
 /* A Deployment came, went, or changed: an annotated Service of its namespace may select another
  * one now.  True: there is such a Service. */
 static bool
@@ -218,6 +254,7 @@ kube_annotated_put(struct kube_annotated *a, struct kube_object *o)
 		invalidate_joint(a, e); /* that it leaves */
 	kube_object_fini(&e->o);
 	e->o = *o;
+	e->changed = ++a->changes;
 	*o = (struct kube_object){.ns = NULL};
 	e->is_listed = e->is_candidate_due = true;
 	invalidate_joint(a, e);
@@ -230,6 +267,7 @@ drop(struct kube_annotated *a, struct annotated *e)
 	bool is_change = invalidate_services(a, e) | is_ours(e);
 
 	invalidate_joint(a, e);
+	forget_authors(a, e);
 	annotated_free(a, e);
 	return is_change;
 }
@@ -761,8 +799,10 @@ kube_annotated_services(struct kube_annotated *a, const struct settings *s, size
 			continue;
 		else
 			e = settle_joint(a, s, e, &claims);
-		if (e != NULL && e->active != NULL)
-			a->array[(*n)++] = *e->active;
+		if (e == NULL || e->active == NULL)
+			continue;
+		a->array[*n] = *e->active;
+		a->array[(*n)++].changed_by = author_of(a, e);
 	}
 	free(v);
 	hmap_fini(&settled);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/kube/kube_fields.h"
 #include "autoscaler/kube/kube_json.h"
 #include "autoscaler/kubernetes/kube_state.h"
 #include "common/text.h"
@@ -116,6 +117,44 @@ take_protocol(const json_t *port, struct kube_object *o)
 								      xstrdup("h2c")};
 }
 
+/* Does this entry of managedFields own an annotation that makes a service? */
+static bool
+owns_annotations(const json_t *entry)
+{
+	static const char *const annotations[] = {"fieldsV1", "f:metadata", "f:annotations", NULL};
+	static const char prefix[] = "f:" KUBE_ANNOTATION_PREFIX;
+	json_t *all = (json_t *)(uintptr_t)at_path(entry, annotations);
+	void *at = json_object_iter(all);
+
+	for (; at != NULL; at = json_object_iter_next(all, at)) {
+		const char *key = json_object_iter_key(at);
+
+		if (strncmp(key, prefix, sizeof prefix - 1) == 0 &&
+		    strcmp(key, "f:" KUBE_STATE) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* The newest of them. */
+static void
+take_author(const struct kube_event *ev, struct kube_object *o)
+{
+	const json_t *v = json_object_get(kube_event_meta(ev), "managedFields");
+	const char *newest = "";
+	size_t i;
+
+	for (i = 0; i < json_array_size(v); i++) {
+		const json_t *at = json_array_get(v, i);
+		const char *time = kube_field_text_or_empty(at, "time");
+
+		if (!owns_annotations(at) || strcmp(time, newest) < 0)
+			continue;
+		newest = time; /* RFC 3339 in UTC sorts as text */
+		text_replace(&o->author, kube_field_text(at, "manager"));
+	}
+}
+
 void
 kube_object_decode(const struct kube_event *ev, enum kube_object_kind kind, struct kube_object *o)
 {
@@ -129,6 +168,7 @@ kube_object_decode(const struct kube_event *ev, enum kube_object_kind kind, stru
 				  .uid = xstrdup(ev->uid)};
 	o->created = text_at(json_object_get(ev->object, "metadata"), "creationTimestamp");
 	take_annotations(ev, o);
+	take_author(ev, o);
 	take_labels(at_path(ev->object, kind == KUBE_DEPLOYMENT ? labels : selector), o);
 	if (kind == KUBE_SERVICE) {
 		const json_t *port = main_port(at_path(ev->object, ports));
@@ -161,6 +201,7 @@ kube_object_fini(struct kube_object *o)
 	free(o->annotations);
 	free(o->labels);
 	free(o->port);
+	free(o->author);
 	free(o->created);
 	free(o->uid);
 	free(o->name);

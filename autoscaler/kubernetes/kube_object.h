@@ -22,7 +22,8 @@ struct kube_object {
 	size_t annotations_n;
 	struct kube_label *labels; /* a Deployment's pod template's; a Service's selector */
 	size_t labels_n;
-	char *port; /* a Service's targetPort, a number or a name; NULL: it names none */
+	char *author; /* the field manager that has set these annotations last; NULL: unknown */
+	char *port;   /* a Service's targetPort, a number or a name; NULL: it names none */
 };
 
 /* o is the caller's, for kube_object_fini(). */
@@ -32,7 +33,7 @@ void kube_object_fini(struct kube_object *);
 /* "Deployment", "Service". */
 const char *kube_object_kind_name(enum kube_object_kind);
 
-/* Whether the two say the same, in the same order, whatever their names. */
+/* Whether the two say the same, in the same order, whatever their names and authors. */
 bool kube_object_equal(const struct kube_object *, const struct kube_object *);
 
 /* Whether the selector of a Service selects the pods of a Deployment. */

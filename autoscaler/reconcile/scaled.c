@@ -197,8 +197,8 @@ scaled_shows(const struct scaled_revision *rev, const struct driver_view *view)
 {
 	/* A failure always makes a difference: its time to retry has moved on. */
 	return rev->is_known == view->is_known && rev->failure == NULL && view->failure == NULL &&
-	       rev->overruled_n == view->overruled_n &&
-	       rev->hold.is_current == view->is_held && rev->scale == view->scale &&
+	       rev->overruled_n == view->overruled_n && rev->hold.is_current == view->is_held &&
+	       rev->scale == view->scale &&
 	       (!view->is_held || text_equal(rev->hold.by, view->held_by)) &&
 	       instances_are(&rev->instances, view->v, view->n);
 }

@@ -98,8 +98,10 @@ class Cluster:
     def create(self, plural, obj):
         return self.api.call("POST", self.where(plural), obj)
 
-    def patch(self, plural, name, change, sub=None):
-        return self.api.call("PATCH", self.where(plural, name, sub), change, MERGE)
+    def patch(self, plural, name, change, sub=None, manager=None):
+        """manager: the field manager, by which the object then names who did it."""
+        path = self.where(plural, name, sub) + ("?fieldManager=" + manager if manager else "")
+        return self.api.call("PATCH", path, change, MERGE)
 
     def delete(self, plural, name, **options):
         return self.api.call("DELETE", self.where(plural, name), options or None)

@@ -26,8 +26,8 @@ def watching(path, kube, services="", kubeconfig=None, more=""):
                       'namespaces = {"%s"} %s' % (kube.namespace, more))
 
 
-def annotate(kube, name, plural="deployments", **values):
-    kube.patch(plural, name, {"metadata": {"annotations": notes(**values)}})
+def annotate(kube, name, plural="deployments", manager=None, **values):
+    kube.patch(plural, name, {"metadata": {"annotations": notes(**values)}}, manager=manager)
 
 
 def refusals(kube, name):

@@ -2,6 +2,7 @@
 their percents do not sum to 100."""
 from cluster import cluster
 from helpers import wait_until
+from test_audit import changes, log_of, wait_for
 from test_ctl import ctl
 from test_kubernetes_annotations import annotate, notes, refusals, watching
 
@@ -59,6 +60,33 @@ def test_blue_and_green(tmp_path):
             kube.delete("deployments", "green")
             wait_percents(s, kube, blue=100)
             assert s.get(HOST)[0] == 200
+
+
+def test_each_change_of_a_route_is_in_the_audit(tmp_path):
+    """With the name of who has changed the object, where the server says it."""
+    with cluster(tmp_path) as kube:
+        kube.workload("blue", annotations=notes(host=HOST, service="shop", port="http"))
+        kube.workload("green", annotations=notes(service="shop", tag="next", port="http"))
+        with watching(tmp_path, kube) as s:
+            wait_percents(s, kube, blue=100, green=0)
+            assert not changes(log_of(s), kind="route")  # it was so before
+            annotate(kube, "green", percent="30", manager="somebody")
+            one = wait_for(lambda: log_of(s), kind="route")[0]
+            assert one.intent["service"] == kube.namespace + ".shop"
+            assert (one.intent["from"], one.intent["to"], one.result) == (
+                "blue 100%, green 0% (next)", "blue 70%, green 30% (next)", "done")
+            assert one.by == {"kind": "foreign", "name": "somebody"}
+            annotate(kube, "blue", host="other." + HOST, manager="else")
+            two = wait_for(lambda: log_of(s), n=2, kind="route")[1]
+            assert two.by["name"] == "else" and two.intent["what"] == "hosts other." + HOST
+            # Nothing says who has deleted it.
+            kube.delete("deployments", "green")
+            three = wait_for(lambda: log_of(s), n=3, kind="route")[2]
+            assert (three.intent["to"], three.by) == ("blue 100%", {"kind": "foreign"})
+            kube.delete("deployments", "blue")
+            gone = wait_for(lambda: log_of(s), kind="delete")[0]
+            assert (gone.intent["from"], gone.intent["to"], gone.result) == (
+                "blue 100%", None, "done")
 
 
 def carry_out(kube, done):
