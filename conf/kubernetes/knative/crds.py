@@ -8,9 +8,9 @@ Three kinds contain the same pod template, so that its schema is here once.  Nee
 
 A rule in CEL refuses what Knative's webhook refuses, with the first line of the webhook's message.
 The limits on lengths bound the cost of the rules, which a server adds up before it accepts a CRD:
-10 million units for each rule, 100 million for all of a CRD.  A message with a number in it costs
-more than that, whatever its length: a message says V for the value, which the server itself names
-before it.  policies.py beside this file has the rest: rules whose messages need more, as for
+10 million units for each rule, 100 million for all of a CRD.  The text of
+a number, or of an element that filter() has found, counts as endless where + appends it: messages
+are made by format().  policies.py beside this file has the rest: rules whose messages need more, as for
 percents, and those on a ConfigMap, or on labels and annotations, which rules of a CRD cannot see.
 
 Defaults are only those that depend on nothing else.  Those that a ConfigMap may change
@@ -68,13 +68,19 @@ def number(form="int32", *rules, **more):
     return with_rules({"type": "integer", "format": form, **more}, *rules)
 
 
-def between(low, high, path, form="int32"):
-    return number(form, rule("self >= %d && self <= %d" % (low, high),
-                             "expected %d <= V <= %d: %s" % (low, high, path)))
+def between(low, high, path, form="int32", least=None):
+    """A number.  least: the text names it as the lower bound, where 0 stands for absent."""
+    return number(form, rule(
+        "self >= %d && self <= %d" % (low, high), "expected %d <= V <= %d: %s" % (low, high, path),
+        "'expected %d <= %%d <= %d: %s'.format([self])" % (
+            low if least is None else least, high, path)))
 
 
-def at_least_zero(path, form="int64"):
-    return number(form, rule("self >= 0", "expected 0 <= V: " + path))
+def at_least_zero(path, most):
+    """A number.  most: the text names it as the upper bound, which a ConfigMap may change."""
+    return number("int64", rule(
+        "self >= 0", "expected 0 <= V <= %d: %s" % (most, path),
+        "'expected 0 <= %%d <= %d: %s'.format([self])" % (most, path)))
 
 
 def array(items, most, *rules, key=None, **more):
@@ -171,9 +177,9 @@ def readiness_probe(at):
     only = [rule("!(%s) || !has(self.%s) || self.%s == 0" % (zero, name, name),
                  "%s is disallowed when periodSeconds is zero: %s.%s" % (name, at, name))
             for name in ("failureThreshold", "timeoutSeconds")]
-    counts = {name: between(0, MAX_INT32, "%s.%s" % (at, name)) for name in (
-        "failureThreshold", "initialDelaySeconds", "periodSeconds", "successThreshold",
-        "timeoutSeconds")}
+    counts = {name: between(0, MAX_INT32, "%s.%s" % (at, name), least=least) for name, least in (
+        ("failureThreshold", 1), ("initialDelaySeconds", 0), ("periodSeconds", 0),
+        ("successThreshold", 1), ("timeoutSeconds", 1))}
     return obj({**properties, **counts}, both, *only)
 
 
@@ -183,8 +189,10 @@ def ports(at):
     return array(obj({
         "containerPort": number(
             "int32", rule("!(self in %s)" % reserved,
-                          "it is a reserved port: %s.containerPort" % at),
-            rule("self >= 0 && self <= 65535", "expected 0 <= V <= 65535: %s.containerPort" % at)),
+                          "it is a reserved port: %s.containerPort" % at,
+                          "'%%d is a reserved port: %s.containerPort'.format([self])" % at),
+            rule("self >= 0 && self <= 65535", "expected 0 <= V <= 65535: %s.containerPort" % at,
+                 "'expected 0 <= %%d <= 65535: %s.containerPort'.format([self])" % at)),
         "name": text(63, rule(
             "self in ['', 'http1', 'h2c']", "Port name is not allowed: %s" % at,
             "'Port name ' + self + ' is not allowed: %s'" % at)),
@@ -198,7 +206,7 @@ def container_security(at):
         "allowPrivilegeEscalation": boolean(),
         "capabilities": obj({"add": array(text(64), 64), "drop": array(text(64), 64)}),
         "privileged": boolean(rule(
-            "!self", "invalid value: true: %s.privileged" % at)),
+            "!self", "must not set the field(s): %s.privileged" % at)),
         "readOnlyRootFilesystem": boolean(),
         "runAsGroup": between(0, MAX_INT32, at + ".runAsGroup", "int64"),
         "runAsNonRoot": boolean(),
@@ -243,7 +251,20 @@ def container(at):
             "'invalid value: ' + self + ': %s.terminationMessagePolicy'" % at)),
         "volumeMounts": mounts(at + ".volumeMounts"),
         "workingDir": text(4096)},
-        rule("has(self.image) && self.image != ''", "missing field(s): %s.image" % at))
+        rule("has(self.image) && self.image != ''", "missing field(s): %s.image" % at),
+        *ports_of_probes(at))
+
+
+def ports_of_probes(at):
+    """A probe names its port by a number, or by the name that the container gives to its own."""
+    for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+        for handler in ("httpGet", "tcpSocket"):
+            at_port = "self.%s.%s.port" % (probe, handler)
+            yield rule(
+                "!has(self.%s) || !has(self.%s.%s) || !has(%s) || type(%s) == int || %s == '' || "
+                "has(self.ports) && self.ports.exists(p, has(p.name) && p.name == %s)" % (
+                    probe, probe, handler, at_port, at_port, at_port, at_port),
+                "Probe port must match container port: %s.%s.%s.port" % (at, probe, handler))
 
 
 def containers(at):
@@ -311,7 +332,9 @@ def volumes(at):
             rule(count + " >= 1", "expected exactly one, got neither: " + paths),
             rule(count + " <= 1", "expected exactly one, got both: " + paths), required=["name"]),
         50, rule("self.all(v, self.exists_one(w, w.name == v.name))",
-                 "duplicate volume name: %s.name" % at))
+                 "duplicate volume name: %s.name" % at,
+                 "'duplicate volume name \"%%s\": %s.name'.format([self.filter(v, "
+                 "!self.exists_one(w, w.name == v.name))[0].name])" % at))
 
 
 # --- pods, templates
@@ -324,18 +347,18 @@ def pod(at):
         "affinity": anything(),
         "automountServiceAccountToken": boolean(rule(
             "!self", "must not set the field(s): %s.automountServiceAccountToken" % at)),
-        "containerConcurrency": at_least_zero(at + ".containerConcurrency"),
+        "containerConcurrency": at_least_zero(at + ".containerConcurrency", 1000),
         "containers": containers(at + ".containers[*]"),
         "dnsConfig": anything(),
         "dnsPolicy": text(64),
         "enableServiceLinks": boolean(),
         "hostAliases": array(obj({"hostnames": array(text(253), 100), "ip": text(64)}), 100),
-        "idleTimeoutSeconds": at_least_zero(at + ".idleTimeoutSeconds"),
+        "idleTimeoutSeconds": at_least_zero(at + ".idleTimeoutSeconds", 600),
         "imagePullSecrets": array(obj({"name": text(253, default="")}), 100, key="name"),
         "initContainers": array(container(at + ".initContainers[*]"), 20),
         "nodeSelector": mapping(text()),
         "priorityClassName": text(253),
-        "responseStartTimeoutSeconds": at_least_zero(at + ".responseStartTimeoutSeconds"),
+        "responseStartTimeoutSeconds": at_least_zero(at + ".responseStartTimeoutSeconds", 600),
         "runtimeClassName": text(253),
         "schedulerName": text(253),
         "securityContext": obj({
@@ -349,7 +372,7 @@ def pod(at):
         "serviceAccountName": text(253, rule(
             "self == '' || self.matches('^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$')",
             "serviceAccountName is invalid: %s.serviceAccountName" % at)),
-        "timeoutSeconds": at_least_zero(at + ".timeoutSeconds"),
+        "timeoutSeconds": at_least_zero(at + ".timeoutSeconds", 600),
         "tolerations": array(anything(), 100),
         "topologySpreadConstraints": array(anything(), 100),
         "volumes": volumes(at + ".volumes[*]"),

@@ -152,10 +152,11 @@ def traffic_policy():
     mine = "variables.traffic"
     total = "%s.map(t, has(t.percent) ? int(t.percent) : 0).sum()" % mine
     in_range = "!has(t.percent) || t.percent >= 0 && t.percent <= 100"
-    tagged = "has(t.tag) && t.tag != ''"
-    once = mine + ".exists_one(u, has(u.tag) && u.tag == t.tag)"
+    twice = "t != '' && variables.tags.indexOf(t) != variables.tags.lastIndexOf(t)"
+    first = "variables.tags.filter(t, %s)[0]" % twice
     yield from policy("traffic", ["services", "routes"], [
-        ("traffic", "has(object.spec.traffic) ? object.spec.traffic : []")], [
+        ("traffic", "has(object.spec.traffic) ? object.spec.traffic : []"),
+        ("tags", mine + ".map(t, has(t.tag) ? t.tag : '')")], [
             validation("%s.all(t, %s)" % (mine, in_range),
                        "expected 0 <= V <= 100: spec.traffic[*].percent",
                        "'expected 0 <= ' + string(%s.filter(t, !(%s))[0].percent) + ' <= 100: "
@@ -163,10 +164,11 @@ def traffic_policy():
             validation(total + " == 100", "Traffic targets do not sum to 100: spec.traffic",
                        "'Traffic targets sum to ' + string(%s) + ', want 100: spec.traffic'"
                        % total),
-            validation("%s.all(t, !(%s) || %s)" % (mine, tagged, once),
+            validation("!variables.tags.exists(t, %s)" % twice,
                        "Multiple definitions for a tag: spec.traffic[*].tag",
-                       "'Multiple definitions for \"' + %s.filter(t, %s && !%s)[0].tag + "
-                       "'\": spec.traffic[*].tag'" % (mine, tagged, once))])
+                       "'Multiple definitions for \"%%s\": spec.traffic[%%d].tag, "
+                       "spec.traffic[%%d].tag'.format([%s, variables.tags.indexOf(%s), "
+                       "variables.tags.lastIndexOf(%s)])" % (first, first, first))])
 
 
 # --- annotations of templates and Revisions
@@ -194,6 +196,23 @@ def decimal(name, key, low, high):
         % (DECIMAL, low, high))
 
 
+def positive(name, key):
+    """A duration of whole seconds, without an upper bound."""
+    is_duration = "V.matches('%s')" % DURATION
+    what = key.rpartition("/")[2]
+    yield checked(name, key, is_duration, "'invalid value: ' + V")
+    yield checked(name, key, "!%s || duration(V) >= duration('0s')" % is_duration,
+                  "'%s=' + V + ' must be positive'" % what)
+    yield whole_seconds(name, key)
+
+
+def whole_seconds(name, key):
+    return checked(
+        name, key, "!V.matches('%s') || duration(string(duration(V).getSeconds()) + 's') == "
+        "duration(V)" % DURATION,
+        "'%s=' + V + ' is not at second precision'" % key.rpartition("/")[2])
+
+
 def span(name, key, low_s, high_s):
     """A duration of whole seconds."""
     is_duration = "V.matches('%s')" % DURATION
@@ -203,9 +222,7 @@ def span(name, key, low_s, high_s):
         "(%s ? 'expected %s <= ' + V + ' <= %s' : 'invalid value: ' + V)" % (
             is_duration, *(("%dh0m0s" % (s // HOUR_S)) if s >= HOUR_S else "%ds" % s
                            for s in (low_s, high_s))))
-    yield checked(
-        name, key, "!%s || duration(string(duration(V).getSeconds()) + 's') == duration(V)"
-        % is_duration, "'%s=' + V + ' is not at second precision'" % key.rpartition("/")[2])
+    yield whole_seconds(name, key)
 
 
 def one_of(name, key, values, more=""):
@@ -300,7 +317,7 @@ def template_policies():
             *span("retention", key_of("retention"), 0, HOUR_S),
             one_of("aggregation", key_of("aggregation"),
                    ["linear", "weighted-exponential", "weightedExponential"], " || !" + kpa),
-            *span("progress", progress, 0, 1000000 * HOUR_S),
+            *positive("progress", progress),
             validation(
                 "!variables.annotations.exists(k, k.startsWith('networking.knative.dev/') && "
                 "!(k in [%s]))" % ", ".join("'networking.knative.dev/%s'" % k for k in NETWORKING),
