@@ -308,7 +308,8 @@ reflect_new(struct configuration_reconcile *c, const char *name)
 		mark_creation_failed(c, c->ctx->failure->message);
 		return;
 	}
-	kn_json_set_text(c->status.status, "latestCreatedRevisionName", name);
+	if (c->ctx->failure == NULL)
+		kn_json_set_text(c->status.status, "latestCreatedRevisionName", name);
 	kn_conditions_set(&c->status.conditions, KN_READY, KN_UNKNOWN, NULL, NULL);
 }
 

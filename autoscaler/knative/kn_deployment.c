@@ -124,10 +124,22 @@ add_env(json_t *container, const char *name, const char *value)
 	      0);
 }
 
+/* grace_s: of the pod; the sleep is a part of it. */
+static void
+add_sleep(json_t *container, int64_t grace_s)
+{
+	int64_t sleep_s = MIN(PRE_STOP_SLEEP_S, grace_s / 2);
+
+	if (sleep_s > 0)
+		kn_json_set(container, "lifecycle",
+			    json_pack("{s:{s:{s:I}}}", "preStop", "sleep", "seconds",
+				      (json_int_t)sleep_s));
+}
+
 /* What each container gets. */
 static void
 make_container(const struct kn_context *ctx, json_t *container, const struct kn_object *revision,
-	       const json_t *labels)
+	       const json_t *pod, const json_t *labels)
 {
 	add_env(container, "K_REVISION", revision->name);
 	add_env(container, "K_CONFIGURATION", kn_json_text(labels, KN_LABEL_CONFIGURATION, NULL));
@@ -135,9 +147,7 @@ make_container(const struct kn_context *ctx, json_t *container, const struct kn_
 	if (*kn_json_text(container, "terminationMessagePolicy", NULL) == '\0')
 		kn_json_set_text(container, "terminationMessagePolicy", "FallbackToLogsOnError");
 	if (ctx->kubernetes_minor >= SLEEP_ACTION_MINOR)
-		kn_json_set(container, "lifecycle",
-			    json_pack("{s:{s:{s:i}}}", "preStop", "sleep", "seconds",
-				      PRE_STOP_SLEEP_S));
+		add_sleep(container, kn_json_number(pod, "terminationGracePeriodSeconds", 0));
 }
 
 static void
@@ -183,7 +193,7 @@ make_containers(const struct kn_context *ctx, json_t *pod, const struct kn_objec
 
 		if (container == serving)
 			make_serving(ctx, container, port);
-		make_container(ctx, container, revision, labels);
+		make_container(ctx, container, revision, pod, labels);
 		set_image(container, kn_json_at(document, "status", "containerStatuses", NULL), i);
 	}
 	for (i = 0; i < json_array_size(init); i++)
