@@ -6,6 +6,7 @@
 
 #include "autoscaler/commit.h"
 #include "autoscaler/ctl_annotated.h"
+#include "autoscaler/ctl_knative.h"
 #include "autoscaler/ctl_target.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/services.h"
@@ -68,6 +69,8 @@ refuse_source(struct ctl_request *r, const struct facts *f, const struct service
 {
 	if (services_source_of(f->services, service) == SERVICES_FOUND)
 		ctl_annotated_refuse(r, service);
+	else if (service->knative != NULL)
+		ctl_knative_refuse(r, service);
 	else
 		ctl_done(r, CTL_FAILED, "change it there, then: activatorctl reload",
 			 "the service \"%s\" is in the conf file, %s:%u", service->name,
@@ -511,6 +514,10 @@ change_route(struct ctl_request *r, const struct facts *f, const char *name, ctl
 	if (annotated != NULL && service != NULL &&
 	    services_source_of(f->services, service) == SERVICES_FOUND) {
 		ctl_annotated_change(r, service, annotated);
+		return false;
+	}
+	if (annotated != NULL && service != NULL && service->knative != NULL) {
+		ctl_knative_change(r, service, change);
 		return false;
 	}
 	s = ctl_versions_copy(r, f, name);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autoscaler/ctl_knative.h"
 #include "autoscaler/facts.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/rollouts.h"
@@ -232,6 +233,7 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 {
 	static const char *const sources[] = {[SERVICES_OF_FILE] = "conf",
 					      [SERVICES_OF_STORE] = "store",
+					      [SERVICES_OF_KNATIVE] = "knative",
 					      [SERVICES_FOUND] = "annotations"};
 	enum services_source source = services_source_of(f->services, service);
 	const struct stored_service *stored = source == SERVICES_OF_STORE
@@ -248,6 +250,12 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 	if (source == SERVICES_OF_FILE) {
 		jput_string(j, "file", services_settings(f->services)->file);
 		jput_u64(j, "line", service->line);
+	}
+	if (source == SERVICES_OF_KNATIVE) {
+		char *where = ctl_knative_where(service);
+
+		jput_string(j, "changed_by", where);
+		free(where);
 	}
 	jput_string_if(j, "owner", service->owner);
 	jput_string_if(j, "cost_center", service->cost_center);

@@ -569,7 +569,7 @@ services_source_of(const struct services *s, const struct service_conf *service)
 	for (i = 0; i < s->stored.n; i++)
 		if (s->stored.v[i] == service)
 			return SERVICES_OF_STORE;
-	return SERVICES_FOUND;
+	return service->knative != NULL ? SERVICES_OF_KNATIVE : SERVICES_FOUND;
 }
 
 size_t

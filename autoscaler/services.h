@@ -68,7 +68,12 @@ bool services_describe(const struct services *, services_line_fn *, void *arg);
 const struct service_conf *services_at(const struct services *, size_t i);
 const struct service_conf *services_find(const struct services *, const char *name); /* or NULL */
 /* Where its description comes from. */
-enum services_source { SERVICES_OF_FILE, SERVICES_OF_STORE, SERVICES_FOUND };
+enum services_source {
+	SERVICES_OF_FILE,
+	SERVICES_OF_STORE,
+	SERVICES_OF_KNATIVE,
+	SERVICES_FOUND /* annotations */
+};
 enum services_source services_source_of(const struct services *, const struct service_conf *);
 /* Call fn for each revision, those that are leaving included. */
 struct revision_conf;

@@ -399,6 +399,7 @@ put_service(struct status_feed *sf, const struct facts *f, const struct service_
 {
 	static const char *const sources[] = {[SERVICES_OF_FILE] = "conf",
 					      [SERVICES_OF_STORE] = "store",
+					      [SERVICES_OF_KNATIVE] = "knative",
 					      [SERVICES_FOUND] = "annotations"};
 	const struct stored_service *stored = stored_of(f, service);
 	struct jput j;

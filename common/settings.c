@@ -462,6 +462,7 @@ service_fini(struct service_conf *svc)
 	free(svc->revisions);
 	free(svc->traffic);
 	free(svc->rules);
+	free(svc->knative);
 	str_list_fini(&svc->local_hosts);
 	value_fini_group(GROUP_SERVICE, svc);
 	free(svc->origins.v);

@@ -187,6 +187,9 @@ struct service_conf {
 	char *waiting_page;		  /* NULL: none; "default"; or a file */
 	bool redirect_https;
 	char *owner, *cost_center; /* NULL: none */
+	/* "NS/KIND/NAME" of Knative's object that it was made of, KIND being service, route or
+	 * configuration; NULL: of none. */
+	char *knative;
 	struct rule_conf *rules;
 	size_t rules_n;
 	/* Never empty, and percents sum to 100; but a service of Knative's objects whose revisions

@@ -584,10 +584,12 @@ put_service_page(struct show *show, const struct jget *service)
 	char *paths = session_list(service, "paths", ", "), *file = session_text(service, "file");
 	char *owner = session_text(service, "owner");
 	char *source = session_text(service, "source");
+	char *changed_by = session_text(service, "changed_by");
 	char *from = source != NULL && strcmp(source, "store") == 0
 			     ? xasprintf(
 				       "activatorctl, generation %lu: deploy and traffic change it",
 				       whole(service, "generation"))
+		     : changed_by != NULL ? xstrdup(changed_by)
 		     : file == NULL
 			     ? xstrdup("annotations of the workload: change them there")
 			     : xasprintf("%s:%lu: change it there, then: activatorctl reload", file,
@@ -606,6 +608,7 @@ put_service_page(struct show *show, const struct jget *service)
 	free(file);
 	free(owner);
 	free(source);
+	free(changed_by);
 	free(from);
 }
 

@@ -399,7 +399,7 @@ class Detail {
     parts.push(facts([
       ["Hosts", s && s.hosts.join(", ")],
       ["Paths", s && s.paths && s.paths.join(", ")],
-      ["From", s && { conf: "the conf file", store: "activatorctl", annotations: "annotations" }[s.source]],
+      ["From", s && { conf: "the conf file", store: "activatorctl", annotations: "annotations", knative: "Knative's objects" }[s.source]],
       ["Owner", s && s.owner], ["Cost center", s && s.cost_center],
       ["Traffic", r.percent === undefined ? null : r.percent + "%" + (r.tags ? ", tag " + r.tags.join(", ") : "")],
       ["Response", r.latency_ms ? duration(r.latency_ms) : null],
