@@ -223,6 +223,8 @@ stays(const struct named *n, const json_t *document, const char *name)
 
 	if (route == NULL || route->is_deleting)
 		return is_expected(n, document, name);
+	if (n->object->kind == KN_CONFIGURATION && is_expected(n, document, name))
+		return true; /* its Service would put it back */
 	route_document = kn_object_json(route);
 	is_settled = kn_is_ready(route_document) || kn_is_failed(route_document);
 	is_named = is_among(n, kn_json_at(route_document, "spec", "traffic", NULL)) ||

@@ -7,6 +7,7 @@
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
 #include "autoscaler/knative/kn_time.h"
+#include "common/settings.h"
 #include "common/strbuf.h"
 
 #define NS "default"
@@ -383,6 +384,7 @@ reconcile(struct kn_world *w, enum kn_kind kind, const char *ns, const char *nam
 	struct kn_context ctx = {.cache = w->cache,
 				 .config = w->config,
 				 .facts = &w->facts,
+				 .settings = w->settings,
 				 .wall_s = w->wall_s,
 				 .now_ns = w->now_ns,
 				 .kubernetes_minor = w->kubernetes_minor};
@@ -588,6 +590,9 @@ says_no_refusal(const struct kn_facts *facts, const char *ns, const char *route)
 void
 kn_world_open(struct kn_world *w)
 {
+	static const char conf[] = "activator { listen = {\":8080\", \":8083 local\"} }\n"
+				   "autoscaler { driver = kubernetes }\n";
+	struct settings_errors errors;
 	enum kn_kind kind;
 
 	*w = (struct kn_world){.wall_s = 1764500000,
@@ -598,6 +603,9 @@ kn_world_open(struct kn_world *w)
 			       .desired = -1};
 	w->cache = kn_cache_new(NULL, NULL);
 	w->config = kn_config_new(NULL);
+	w->settings = settings_load_bytes("t.conf", conf, strlen(conf), &errors);
+	assert_non_null(w->settings);
+	settings_errors_free(&errors);
 	w->facts = (struct kn_facts){.revision = facts_of_revision,
 				     .is_routed = says_is_routed,
 				     .refusal = says_no_refusal,
@@ -615,6 +623,7 @@ kn_world_close(struct kn_world *w)
 	for (kind = 0; kind < KN_KINDS_N; kind++)
 		json_decref(w->store[kind]);
 	json_decref(w->failures);
+	settings_free(&w->settings);
 	kn_config_free(&w->config);
 	kn_cache_free(&w->cache);
 }

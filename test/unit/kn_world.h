@@ -20,6 +20,7 @@
 struct kn_world {
 	struct kn_cache *cache;
 	struct kn_config *config;
+	struct settings *settings; /* with a local listener */
 	struct kn_handlers handlers;
 	struct kn_facts facts;
 	int64_t wall_s, now_ns;
