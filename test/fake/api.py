@@ -224,7 +224,7 @@ class Api:
                           "requested resource")
         if sub == "scale":
             return 200, encode(scale_of(self._scale(request, old, new)))
-        check_change(old, new, sub)
+        check_change(old, new, sub, request.method == "PATCH")
         if request.method == "PUT":
             new = replacing(old, new)
         if sub == "status":
@@ -368,8 +368,7 @@ def fresh(kind, obj, namespace):
         "uid", "creationTimestamp", "generation", "deletionTimestamp", "selfLink",
         "deletionGracePeriodSeconds")}
     if meta.pop("resourceVersion", None):
-        raise Refused(400, "BadRequest", "resourceVersion should not be set on objects to be "
-                      "created")
+        raise Refused(500, "", "resourceVersion should not be set on objects to be created")
     if meta.get("namespace") not in (None, "", namespace):
         raise Refused(400, "BadRequest", "the namespace of the provided object does not match the "
                       "namespace sent on the request")

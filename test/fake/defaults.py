@@ -140,10 +140,14 @@ def check(kind, obj):
                            "`selector` does not match template `labels`")
 
 
-def check_change(old, new, sub):
+def check_change(old, new, sub, is_patch):
     """What a change of an existing object may not do."""
     kind, name = old.kind, old.key[1]
     meta = new.get("metadata") or {}
+    if is_patch and meta.get("uid") != old.meta["uid"] and \
+            meta.get("resourceVersion") in (None, old.meta["resourceVersion"]):
+        raise _invalid(kind, name, 'metadata.uid: Invalid value: "%s": field is immutable'
+                       % meta.get("uid"))
     if meta.get("name") not in (None, "", name):
         raise Refused(400, "BadRequest", "the name of the object (%s) does not match the name on "
                       "the URL (%s)" % (meta["name"], name))

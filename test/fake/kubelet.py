@@ -116,8 +116,13 @@ class Pod:
             value = podstatus.status(self.pod, self.containers, self.addresses)
             if value != self.reported:
                 self.reported = value
-                pod = await self.kubelet.client.insist("PATCH", self.path + "/status", {
-                    "metadata": {"uid": self.uid}, "status": value}, MERGE)
+                try:
+                    pod = await self.kubelet.client.insist("PATCH", self.path + "/status", {
+                        "metadata": {"uid": self.uid}, "status": value}, MERGE)
+                except Answer as e:
+                    if e.code != 422:  # another pod has the name
+                        raise
+                    pod = None
                 if pod:
                     self.pod = {**self.pod, "status": pod["status"]}
 

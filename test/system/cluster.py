@@ -29,7 +29,7 @@ class Refusal(Exception):
         self.code, self.message, self.reason = code, body, ""
         with contextlib.suppress(ValueError):
             status = json.loads(body)
-            self.message, self.reason = status["message"], status["reason"]
+            self.message, self.reason = status["message"], status.get("reason", "")
 
 
 class Api:

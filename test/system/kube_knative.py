@@ -30,14 +30,31 @@ def definitions():
     return {d["spec"]["names"]["plural"]: d for d in found}
 
 
+PLURALS = {"ClusterRole": "clusterroles", "ClusterRoleBinding": "clusterrolebindings",
+           "Role": "roles", "RoleBinding": "rolebindings", "Namespace": "namespaces",
+           "ConfigMap": "configmaps", "CustomResourceDefinition": "customresourcedefinitions",
+           "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
+           "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
+           "MutatingAdmissionPolicy": "mutatingadmissionpolicies",
+           "MutatingAdmissionPolicyBinding": "mutatingadmissionpolicybindings"}
+
+
+def post(kube, doc):
+    """Create an object of a manifest, unless it exists."""
+    version, namespace = doc["apiVersion"], doc["metadata"].get("namespace")
+    path = "%s/%s%s/%s" % ("/apis" if "/" in version else "/api", version,
+                           "/namespaces/" + namespace if namespace else "", PLURALS[doc["kind"]])
+    try:
+        kube.api.call("POST", path, doc)
+    except Refusal as e:
+        if e.code != 409:
+            raise
+
+
 def install(kube):
     """Apply the definitions, and wait until the server serves them."""
     for crd in definitions().values():
-        try:
-            kube.api.call("POST", CRDS, crd)
-        except Refusal as e:
-            if e.code != 409:
-                raise
+        post(kube, crd)
     for crd in definitions().values():
         path = "%s/%s" % (CRDS, crd["metadata"]["name"])
         wait_until(lambda p=path: any(

@@ -109,7 +109,7 @@ def test_the_status_is_a_part_of_its_own(objects):
 
 def test_conflicts_and_preconditions(objects):
     made = objects.create("services", objects.make("services", "a", SPEC))
-    assert refused(objects.create, "services", made).code == 400  # it has a version
+    assert refused(objects.create, "services", made).code == 500  # it has a version
     e = refused(objects.create, "services", objects.make("services", "a", SPEC))
     assert (e.code, e.reason) == (409, "AlreadyExists")
     objects.patch("services", "a", {"metadata": {"labels": {"a": "b"}}})
@@ -118,8 +118,11 @@ def test_conflicts_and_preconditions(objects):
     del made["metadata"]["resourceVersion"]
     e = refused(objects.replace, "services", made)
     assert e.code == 422 and "must be specified for an update" in e.message
+    e = refused(objects.patch, "services", "a", {"metadata": {"uid": "other"}})
+    assert e.code == 422 and "field is immutable" in e.message
+    now = objects.get("services", "a")
     for change in {"uid": "other"}, {"resourceVersion": "1"}:
-        e = refused(objects.patch, "services", "a", {"metadata": change})
+        e = refused(objects.replace, "services", {**now, "metadata": {**now["metadata"], **change}})
         assert (e.code, e.reason) == (409, "Conflict")
         e = refused(objects.delete, "services", "a", preconditions=change)
         assert (e.code, e.reason) == (409, "Conflict")

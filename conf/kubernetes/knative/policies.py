@@ -469,10 +469,14 @@ def json_patch(expression):
     return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
 
 
-def mutation(name, resources, variables, mutations, config_map=None):
+def mutation(name, resources, needs, variables, mutations, config_map=None):
+    """needs: the field without which the object is left to its schema, which refuses it."""
     name = "activator-knative-" + name
+    parts = needs.split(".")
+    paths = ["object." + ".".join(parts[:i + 1]) for i in range(len(parts))]
+    is_whole = {"name": "is-whole", "expression": " && ".join("has(%s)" % p for p in paths)}
     spec = {"failurePolicy": "Fail", "reinvocationPolicy": "IfNeeded",
-            "matchConstraints": rules(resources), "matchConditions": CONDITIONS,
+            "matchConstraints": rules(resources), "matchConditions": CONDITIONS + [is_whole],
             "variables": [{"name": n, "expression": e} for n, e in variables],
             "mutations": [json_patch(m) for m in mutations]}
     binding = {"policyName": name}
@@ -497,7 +501,7 @@ def users():
     annotation = "'/metadata/annotations/' + jsonpatch.escapeKey('%s')"
     user = "request.userInfo.username"
     is_new = "oldObject == null"
-    yield from mutation("users", ["services", "configurations", "routes"], [
+    yield from mutation("users", ["services", "configurations", "routes"], "spec", [
         ("isOwned", "has(object.metadata.ownerReferences) && "
                     "object.metadata.ownerReferences.size() > 0"),
         ("isChanged", "%s || object.spec != oldObject.spec" % is_new)],
@@ -516,7 +520,7 @@ def indices(most, condition, patch):
 
 def traffic_defaults():
     target = "variables.traffic[i]"
-    yield from mutation("traffic", ["services", "routes"], [
+    yield from mutation("traffic", ["services", "routes"], "spec", [
         ("traffic", "has(object.spec.traffic) ? object.spec.traffic : []")],
         [indices(100, "i < variables.traffic.size() && !has(%s.latestRevision)" % target,
                  "JSONPatch{op: 'add', path: '/spec/traffic/' + string(i) + '/latestRevision', "
@@ -538,7 +542,8 @@ def template_defaults():
                    "oldObject.spec.template.metadata.name != variables.name"),
         ("timeout", number_of("revision-timeout-seconds", 300)),
         ("concurrency", number_of("container-concurrency", 0))]
-    yield from mutation("templates", ["services", "configurations"], variables, [
+    yield from mutation("templates", ["services", "configurations"], "spec.template.spec.containers",
+                        variables, [
         when("variables.isOpen && !has(variables.pod.containerConcurrency)",
              add(at + "containerConcurrency'", "variables.concurrency")),
         when("variables.isOpen && (!has(variables.pod.timeoutSeconds) || "
