@@ -342,6 +342,7 @@ is_error(const struct xfer *x, enum outcome out)
 	case OUT_OK:
 	case OUT_UPGRADED:
 	case OUT_ANSWERED:
+	case OUT_PROBED:
 	case OUT_REDIRECTED:
 	case OUT_WAITING_PAGE:
 	case OUT_MAX_FORWARDS:

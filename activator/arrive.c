@@ -8,6 +8,7 @@
 #include "activator/dispatch.h"
 #include "activator/failure.h"
 #include "activator/http/chunked.h"
+#include "activator/http/knative.h"
 #include "activator/limiter.h"
 #include "activator/net/tls.h"
 #include "activator/park.h"
@@ -16,6 +17,7 @@
 #include "activator/shard.h"
 #include "activator/waitpage.h"
 #include "common/clk.h"
+#include "common/strbuf.h"
 
 static const char *
 field_of_head(void *ctx, const char *name, size_t *n)
@@ -223,10 +225,14 @@ make_traceparent(const struct worker *w, char out[TRACEPARENT_SIZE + 1])
 }
 
 static void
-build_head(struct xfer *x, const struct request *r)
+build_head(struct xfer *x, const struct request *r, const struct route_match *match)
 {
 	const struct conn *c = x->conn;
 	char traceparent[TRACEPARENT_SIZE + 1];
+	bool has_tag = match->service->has_knative_tag;
+	const struct request_knative knative = {.drops_inner = x->route->limits->v.knative_headers,
+						.tag = has_tag ? match->tag : NULL,
+						.is_default_route = has_tag && match->is_default};
 	struct request_hop hop = {
 		.peer = c->is_peer_ip ? c->peer_text : NULL,
 		.is_peer_v6 = c->is_peer_v6,
@@ -239,6 +245,7 @@ build_head(struct xfer *x, const struct request *r)
 		.request_id_n = c->w->request_id_n,
 		.traceparent = make_traceparent(c->w, traceparent),
 		.is_trace_new = !c->w->trace.has_parent,
+		.knative = knative.drops_inner || has_tag ? &knative : NULL,
 	};
 	size_t room = request_size(r, &hop);
 
@@ -345,6 +352,52 @@ is_directed(struct xfer *x, const char *host, size_t n)
 	return fit != TLS_MISDIRECTED;
 }
 
+/* Answer a probe of Knative or of a kubelet: it is not passed on, wakes nothing and counts as no
+ * request of the revision.  False: it is none. */
+static bool
+answer_probe(struct xfer *x, const struct request *r, const struct route_match *match)
+{
+	const char *value;
+	size_t n;
+	enum knative_probe probe = knative_probe_of(r->head, r->is_grpc, &value, &n);
+	struct strbuf text;
+
+	if (probe == KNATIVE_NO_PROBE)
+		return false;
+	if (io_is_encrypted(&x->conn->io) && !is_directed(x, r->authority, r->host_n))
+		return true;
+	strbuf_init(&text, 0);
+	switch (probe) {
+	case KNATIVE_NO_PROBE:
+	case KNATIVE_PROBE_ROUTE:
+		if (value != NULL)
+			strbuf_addf(&text, KNATIVE_HASH_FIELD ": %.*s\r\n", (int)n, value);
+		refuse_probe(x, value == NULL ? 400 : 200, strbuf_str(&text),
+			     value == NULL ? "a probe needs the field " KNATIVE_HASH_FIELD "\n"
+					   : "");
+		break;
+	case KNATIVE_PROBE_QUEUE:
+		if (shard_has_open(shard_of(x->w, match->revision->rev)))
+			refuse_probe(x, 200, "", "queue");
+		else
+			refuse_probe(x, 503, "", "no instance answers\n");
+		break;
+	case KNATIVE_PROBE_ACTIVATOR:
+		refuse_probe(x, 200, "", "activator");
+		break;
+	case KNATIVE_PROBE_KUBELET:
+		refuse_probe(x, 200, "", "");
+		break;
+	case KNATIVE_PROBE_UNKNOWN:
+		strbuf_addf(&text, "unexpected value of K-Network-Probe: %.*s\n", (int)n, value);
+		refuse_probe(x, 400, "", strbuf_str(&text));
+		break;
+	}
+	strbuf_fini(&text);
+	xfer_end(x, OUT_PROBED);
+	return true;
+}
+
 /* For the access log of its revision, or that of the conf file if it has none. */
 static void
 note_request(struct xfer *x, const struct request *r, const struct route_match *match,
@@ -373,6 +426,9 @@ route(struct xfer *x, const struct request *r, size_t head_n)
 	const struct addr *client = client_of(x, r->head, &forwarded);
 
 	find_route(x, r, client, &match);
+	if (match.revision != NULL && match.revision->limits->v.knative_headers &&
+	    answer_probe(x, r, &match))
+		return;
 	choose_request_id(x, r,
 			  match.revision != NULL ? match.revision->limits->v.request_id
 						 : x->w->conf->limits.request_id);
@@ -428,7 +484,7 @@ route(struct xfer *x, const struct request *r, size_t head_n)
 		give_page(x, r);
 		return;
 	}
-	build_head(x, r);
+	build_head(x, r, &match);
 	dispatch_admit(x, false);
 }
 

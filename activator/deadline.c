@@ -50,7 +50,8 @@ state_limit(const struct xfer *x, enum outcome *out)
 		return exchange_limit(x, l, out);
 	case XFER_TUNNEL:
 		*out = OUT_UPGRADED;
-		return after(x->since_ns, l->tunnel_timeout);
+		return MIN(after(x->since_ns, l->tunnel_timeout),
+			   after(x->answered_ns, l->tunnel_max_lifetime));
 	default: /* PARKED: the timer of park.c */
 		*out = OUT_REQUEST_TIMEOUT;
 		return INT64_MAX;
@@ -74,16 +75,38 @@ is_waiting(const struct xfer *x)
 	}
 }
 
+bool
+deadline_is_start_over(const struct xfer *x)
+{
+	int64_t most = xfer_limits(x)->response_start_timeout;
+
+	return most > 0 && x->w->now - x->start_ns >= most;
+}
+
+/* The limits that count from its arrival.  While it waits to be sent, its activation's deadline has
+ * response_start_timeout in it. */
+static int64_t
+whole_limit(const struct xfer *x, const struct limits *l, enum outcome *out)
+{
+	int64_t start = x->state == XFER_EXCHANGE && !x->is_head_written
+				? after(x->start_ns, l->response_start_timeout)
+				: INT64_MAX;
+	int64_t whole = after(x->start_ns, l->request_timeout);
+
+	*out = start < whole ? OUT_RESPONSE_TIMEOUT : OUT_REQUEST_TIMEOUT;
+	return MIN(start, whole);
+}
+
 int64_t
 deadline_of(const struct xfer *x, enum outcome *out)
 {
-	int64_t at = state_limit(x, out);
-	int64_t whole = x->route == NULL || x->state == XFER_TUNNEL
-				? INT64_MAX
-				: after(x->start_ns, x->route->limits->v.request_timeout);
+	int64_t at = state_limit(x, out), whole = INT64_MAX;
+	enum outcome whole_out = OUT_OK;
 
+	if (x->route != NULL && x->state != XFER_TUNNEL)
+		whole = whole_limit(x, &x->route->limits->v, &whole_out);
 	if (whole < at) {
-		*out = OUT_REQUEST_TIMEOUT;
+		*out = whole_out;
 		at = whole;
 	}
 	if (x->client_deadline_ns < at && is_waiting(x)) {

@@ -10,5 +10,7 @@ struct xfer;
 /* When the request runs into its next time limit, on clk_now()'s clock; INT64_MAX:
  * there is none.  *out is how that limit ends it; UPSTREAM_FAILED may be tried again. */
 int64_t deadline_of(const struct xfer *x, enum outcome *out);
+/* response_start_timeout is over. */
+bool deadline_is_start_over(const struct xfer *);
 
 #endif

@@ -7,6 +7,7 @@
 #include "activator/access_note.h"
 #include "activator/codec.h"
 #include "activator/conn.h"
+#include "activator/deadline.h"
 #include "activator/exemplars.h"
 #include "activator/failure.h"
 #include "activator/limiter.h"
@@ -743,6 +744,11 @@ dispatch_timed_out(struct xfer *x, enum outcome out)
 		break;
 	case OUT_UPGRADED:
 		xfer_cut_tunnel(x);
+		break;
+	case OUT_RESPONSE_TIMEOUT:
+		x->is_persistent = false;
+		xfer_refuse(x, out,
+			    deadline_is_start_over(x) ? "response_start_timeout came first" : NULL);
 		break;
 	default:
 		x->is_persistent = false;

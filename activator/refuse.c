@@ -281,6 +281,22 @@ refuse_rule(struct xfer *x, const struct rule_conf *rule)
 }
 
 void
+refuse_probe(struct xfer *x, uint32_t status, const char *more, const char *text)
+{
+	struct strbuf fields, body;
+
+	strbuf_init(&fields, 0);
+	strbuf_init(&body, 0);
+	strbuf_addf(&fields,
+		    "%sContent-Type: text/plain; charset=utf-8\r\nCache-Control: no-store\r\n",
+		    more);
+	strbuf_adds(&body, text);
+	send_answer(x, status, &fields, &body);
+	strbuf_fini(&fields);
+	strbuf_fini(&body);
+}
+
+void
 refuse_connection(int fd, const char *why)
 {
 	char answer[512], rest[4096];

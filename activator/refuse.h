@@ -26,6 +26,8 @@ void refuse_page(struct xfer *, const struct waitpage_view *);
 /* A redirect to the same address by https. */
 void refuse_redirect(struct xfer *, const struct request *);
 /* The answer of a rule with RULE_ANSWER. */
+/* A probe gets this status, fields (each ended by CR LF) and body. */
+void refuse_probe(struct xfer *, uint32_t status, const char *fields, const char *body);
 void refuse_rule(struct xfer *, const struct rule_conf *);
 /* TRACE whose Max-Forwards is 0: the head as it came, without fields that may hold a secret. */
 void refuse_trace(struct xfer *, const struct h1_head *);

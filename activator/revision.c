@@ -74,6 +74,9 @@ revision_set_limits(struct revision *rev, const struct limits *limits)
 	ref_init(&rev->limits->refs);
 	CHECK(pthread_mutex_init(&rev->limits->trust_lock, NULL) == 0);
 	limits_copy(&rev->limits->v, limits);
+	if (limits->response_start_timeout > 0) /* a wait for a start is part of it */
+		rev->limits->v.activation_timeout = MIN(limits->activation_timeout,
+							limits->response_start_timeout);
 	rev->limits->access = access_conf_new(limits, rev->name);
 	if (limits->upstream_tls)
 		set_trust(rev, before);

@@ -21,6 +21,7 @@
 #define HOST_MAX 255	  /* bytes; RFC 1035 2.3.4 */
 #define DOUBTFUL_MAX 1024 /* bytes of a path that is tried in all its readings: 0.7 ms */
 #define TAG_FIELD "x-activator-tag"
+#define KNATIVE_TAG_FIELD "knative-serving-tag"
 
 /* One revision's part of a service's traffic. */
 struct traffic_entry {
@@ -50,6 +51,7 @@ struct service {
 struct target {
 	const struct service *service;
 	const struct traffic_entry *tagged; /* a tag's own host was asked for; NULL: none was */
+	bool is_derived;		    /* that host is TAG-HOST of a host of the service */
 	bool is_local;			    /* only for requests at local listeners */
 };
 
@@ -248,13 +250,16 @@ add_tag_hosts(struct routes *r, const struct msg_service *from, const struct ser
 	for (i = 0; i < s->traffic_n; i++) {
 		const struct traffic_entry *entry = &s->traffic[i];
 		const struct msg_traffic *t = entry->from;
-		const struct target public = {.service = s, .tagged = entry},
-				    local = {.service = s, .tagged = entry, .is_local = true};
+		struct target public = {.service = s, .tagged = entry, .is_derived = true},
+			      local = public;
+
+		local.is_local = true;
 
 		if (entry->tag != NULL && t->hosts.n + t->local_hosts.n == 0) {
 			add_derived_hosts(r, &from->hosts, from, &public);
 			add_derived_hosts(r, &from->local_hosts, from, &local);
 		}
+		public.is_derived = local.is_derived = false;
 		for (k = 0; entry->tag != NULL && k < t->hosts.n; k++)
 			add_host(r, t->hosts.v[k], from, &public);
 		for (k = 0; entry->tag != NULL && k < t->local_hosts.n; k++)
@@ -329,6 +334,7 @@ service_init(struct service *s, const struct msg_service *from, const struct rou
 	if (from->waiting_page != NULL)
 		s->pub.waiting_page = source->page(source->ctx, from);
 	s->pub.redirect_https = from->redirect_https;
+	s->pub.has_knative_tag = from->knative_tag_header;
 	if (from->rules_n > 0)
 		s->rules = rules_new(from->rules, from->rules_n);
 	s->salt = hash(0, from->name, strlen(from->name));
@@ -610,17 +616,29 @@ sticky_key(const struct service *s, const struct route_query *q, uint64_t *key)
 }
 
 static const struct traffic_entry *
-find_tagged(const struct service *s, const struct route_query *q)
+find_tagged_by(const struct service *s, const struct route_query *q, const char *field)
 {
 	const char *tag;
 	uint32_t at = 0;
 	size_t n = 0, i;
 
-	while (s->has_tags && (tag = q->field(q->ctx, TAG_FIELD, &at, &n)) != NULL)
+	while ((tag = q->field(q->ctx, field, &at, &n)) != NULL)
 		for (i = 0; i < s->traffic_n; i++)
 			if (s->traffic[i].tag != NULL && text_is(tag, n, s->traffic[i].tag))
 				return &s->traffic[i];
 	return NULL;
+}
+
+static const struct traffic_entry *
+find_tagged(const struct service *s, const struct route_query *q)
+{
+	const struct traffic_entry *entry;
+
+	if (!s->has_tags)
+		return NULL;
+	entry = find_tagged_by(s, q, TAG_FIELD);
+	return entry == NULL && s->pub.has_knative_tag ? find_tagged_by(s, q, KNATIVE_TAG_FIELD)
+						       : entry;
 }
 
 /* Each entry has a range of [0, total) as long as its percent, and the key falls into one of
@@ -718,10 +736,13 @@ find_match(const struct routes *r, const struct route_query *q, struct route_mat
 	entry = t->tagged;
 	if (entry == NULL)
 		entry = find_tagged(t->service, q);
+	out->is_default = entry == NULL;
 	if (entry == NULL)
 		entry = pick_entry(t->service, q);
 	if (t->tagged != NULL)
-		out->tag_n = strlen(t->tagged->tag) + 1;
+		out->tag = t->tagged->tag;
+	if (t->is_derived)
+		out->tag_n = strlen(out->tag) + 1;
 	out->service = &t->service->pub;
 	out->revision = &entry->revision;
 	if (t->service->rules == NULL)

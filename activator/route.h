@@ -27,6 +27,7 @@ struct route_service {
 	char *name;
 	char *waiting_page; /* the template of its page; NULL: none */
 	bool redirect_https;
+	bool has_knative_tag; /* Knative-Serving-Tag chooses, too */
 };
 
 struct route_match {
@@ -34,7 +35,9 @@ struct route_match {
 	const struct route_revision *revision; /* NULL if service is NULL */
 	int action;			       /* RULE_* */
 	const struct rule_conf *rule;	       /* the rule that matched; NULL: none, RULE_WAKE */
+	const char *tag;		       /* that the host has chosen; NULL: none */
 	size_t tag_n;	   /* the host is TAG-HOST: the size of "TAG-"; 0: it is not */
+	bool is_default;   /* no tag has chosen the revision */
 	unsigned lookups;  /* in hash tables, made for this match */
 	bool is_by_path;   /* prefixes, of services or of rules, were compared with the path */
 	bool is_ambiguous; /* origins may read the path in ways that lead to different matches */

@@ -269,7 +269,8 @@ on_stop(int signo, void *arg)
 	}
 	a->stop_signal = signo == SIGINT ? "SIGINT" : "SIGTERM";
 	if (a->linger_ns == 0 && is_needed(a)) {
-		a->linger_ns = clk_now() + services_settings(a->services)->autoscaler.drain_timeout;
+		a->linger_ns = clk_now() +
+			       services_settings(a->services)->autoscaler.launch.drain_timeout;
 		log_info(NULL, "stopping once no request is parked", "signal=%s", strsignal(signo));
 		return;
 	}

@@ -255,7 +255,6 @@ apply(struct services *s)
 	struct reconcile_conf conf = {.max_instances = settings_max_instances(s->current),
 				      .owners = s->current->owners,
 				      .owners_n = s->current->owners_n,
-				      .drain_timeout = s->current->autoscaler.drain_timeout,
 				      .share_quantum = s->current->autoscaler.share_quantum,
 				      .generation = s->generation + 1};
 	struct reconcile_item *items;

@@ -189,6 +189,8 @@ put_service(struct jput *j, const struct msg_service *s)
 	jput_string_if(j, "waiting_page", s->waiting_page);
 	if (s->redirect_https)
 		jput_bool(j, "redirect_https", true);
+	if (s->knative_tag_header)
+		jput_bool(j, "knative_tag_header", true);
 	jput_array(j, "rules");
 	for (i = 0; i < s->rules_n; i++)
 		put_rule(j, &s->rules[i]);

@@ -165,6 +165,7 @@ struct msg_service {
 	struct str_list paths;
 	char *match_header, *match_value, *sticky, *waiting_page;
 	bool redirect_https;
+	bool knative_tag_header;
 	struct rule_conf *rules;
 	size_t rules_n;
 	struct msg_traffic *traffic;

@@ -306,7 +306,8 @@ get_service(const struct jget *at, struct msg_service *s, struct err *e)
 	    jget_string(at, "match_value", JGET_MAY, &s->match_value, e) < 0 ||
 	    jget_string(at, "sticky", JGET_MAY, &s->sticky, e) < 0 ||
 	    jget_string(at, "waiting_page", JGET_MAY, &s->waiting_page, e) < 0 ||
-	    jget_bool(at, "redirect_https", JGET_MAY, &s->redirect_https, e) < 0)
+	    jget_bool(at, "redirect_https", JGET_MAY, &s->redirect_https, e) < 0 ||
+	    jget_bool(at, "knative_tag_header", JGET_MAY, &s->knative_tag_header, e) < 0)
 		return -1;
 	if (GET_OBJECTS(at, "rules", JGET_MAY, s->rules, s->rules_n, get_rule, e) < 0 ||
 	    GET_OBJECTS(at, "traffic", JGET_MUST, s->traffic, s->traffic_n, get_traffic, e) < 0 ||

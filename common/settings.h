@@ -46,11 +46,13 @@ struct limits {
 	int64_t body_timeout; /* client: silence within a body, in either direction */
 	int64_t connect_timeout;
 	int64_t probe_timeout;
-	int64_t response_timeout; /* instance: until the head of the response */
-	int64_t stall_timeout;	  /* instance: silence within the body of the response */
-	int64_t request_timeout;  /* from the head to the end of the response; 0: none */
-	int64_t tunnel_timeout;	  /* after 101: silence in both directions */
-	int64_t tcp_user_timeout; /* after 101, and of HTTP/2 to instances; 0: the kernel's */
+	int64_t response_timeout;	/* instance: until the head of the response */
+	int64_t response_start_timeout; /* from arrival to the head of the response; 0: none */
+	int64_t stall_timeout;		/* instance: silence within the body of the response */
+	int64_t request_timeout;	/* from the head to the end of the response; 0: none */
+	int64_t tunnel_timeout;		/* after 101: silence in both directions */
+	int64_t tunnel_max_lifetime;	/* from 101 on; 0: none */
+	int64_t tcp_user_timeout;	/* after 101, and of HTTP/2 to instances; 0: the kernel's */
 	int64_t abort_timeout;
 	int64_t upstream_idle_timeout; /* of a pooled connection; below the instance's own */
 
@@ -61,6 +63,7 @@ struct limits {
 	int probe;	  /* PROBE_* */
 	char *probe_text; /* PROBE_HTTP: "/healthz"; PROBE_GRPC: "grpc" or "grpc:NAME"; else NULL */
 	bool via;	  /* add a Via field */
+	bool knative_headers; /* http/knative.h */
 
 	int request_id;	     /* REQUEST_ID_* */
 	double trace_sample; /* percent */
@@ -118,6 +121,7 @@ struct launch {
 	int64_t liveness_period, liveness_timeout;
 	uint32_t liveness_threshold;
 	/* either driver */
+	int64_t drain_timeout; /* of one instance */
 	int64_t start_timeout; /* 0: none */
 	struct str_list addresses;
 	int64_t resolve_interval; /* of the names in addresses */
@@ -186,6 +190,7 @@ struct service_conf {
 	char *sticky;			  /* "cookie:NAME", "header:NAME" or NULL */
 	char *waiting_page;		  /* NULL: none; "default"; or a file */
 	bool redirect_https;
+	bool knative_tag_header;   /* Knative-Serving-Tag chooses as x-activator-tag does */
 	char *owner, *cost_center; /* NULL: none */
 	/* "NS/KIND/NAME" of Knative's object that it was made of, KIND being service, route or
 	 * configuration; NULL: of none. */
@@ -271,7 +276,6 @@ struct autoscaler_conf {
 	uint32_t port_first, port_last; /* of the instances of driver process */
 	int64_t orphan_timeout;
 	uint64_t output_bytes, output_bytes_total; /* of lines that the keeper keeps */
-	int64_t drain_timeout;			   /* of one instance */
 	int64_t share_quantum;
 	uint32_t usage_days; /* 0: no journal */
 	uint64_t usage_max_bytes;

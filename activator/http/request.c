@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "activator/http/grpc.h"
+#include "activator/http/knative.h"
 #include "activator/http/put.h"
 #include "common/text.h"
 
@@ -421,6 +422,63 @@ put_forwarded_for(char *start, const struct request *r, const struct request_hop
 	return PUT_LITERAL(out, "\r\n");
 }
 
+/* One element of X-Forwarded-For as one of Forwarded.  What is no address says nothing. */
+static char *
+put_forwarded_node(char *out, const char *s, size_t n)
+{
+	char text[ADDR_TEXT];
+	struct addr addr;
+	bool is_v6 = memchr(s, ':', n) != NULL, is_ip = n < sizeof text;
+
+	if (is_ip) {
+		memcpy(text, s, n);
+		text[n] = '\0';
+		is_ip = addr_set(&addr, text, 0, NULL) == 0 && addr_is_ip(&addr);
+	}
+	if (!is_ip)
+		return PUT_LITERAL(out, "for=unknown");
+	out = is_v6 ? PUT_LITERAL(out, "for=\"[") : PUT_LITERAL(out, "for=");
+	out = put(out, s, n);
+	return is_v6 ? PUT_LITERAL(out, "]\"") : out;
+}
+
+/* The elements of Forwarded that a trusted peer has left out, though it has sent the older fields:
+ * RFC 7239 7.4.  The first one is of the client, with the host and the protocol that it used. */
+static char *
+put_forwarded_of_older(char *out, const struct request *r)
+{
+	const char *s, *host, *proto, *element;
+	size_t n, host_n = 0, proto_n = 0, at, len, authority_n;
+	uint32_t field_at = 0;
+	bool is_first = true;
+
+	host = request_field(r->head, "x-forwarded-host", &host_n);
+	proto = request_field(r->head, "x-forwarded-proto", &proto_n);
+	while ((s = request_field_next(r->head, "x-forwarded-for", &field_at, &n)) != NULL) {
+		at = 0;
+		while (field_list_next(s, n, &at, &element, &len)) {
+			out = put_forwarded_node(out, element, len);
+			if (is_first && host != NULL &&
+			    field_authority(host, host_n, &authority_n)) {
+				out = PUT_LITERAL(out, ";host=\"");
+				out = PUT_LITERAL(put(out, host, host_n), "\"");
+			}
+			if (is_first && proto != NULL && field_is_token(proto, proto_n))
+				out = put(PUT_LITERAL(out, ";proto="), proto, proto_n);
+			out = PUT_LITERAL(out, ", ");
+			is_first = false;
+		}
+	}
+	return out;
+}
+
+static bool
+has_older_forwarded_only(const struct request *r, const struct request_hop *hop)
+{
+	return hop->knative != NULL && hop->knative->drops_inner && hop->is_peer_trusted &&
+	       !has_field(r, FIELD_FORWARDED);
+}
+
 /* Forwarded (RFC 7239), and the older fields that most programs read. */
 static char *
 put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
@@ -445,7 +503,10 @@ put_forwarded(char *out, const struct request *r, const struct request_hop *hop)
 		out = PUT_LITERAL(out, "\r\n");
 	}
 	out = PUT_LITERAL(out, "Forwarded: ");
-	out = put_received(out, r, FIELD_FORWARDED, hop->is_peer_trusted);
+	if (has_older_forwarded_only(r, hop))
+		out = put_forwarded_of_older(out, r);
+	else
+		out = put_received(out, r, FIELD_FORWARDED, hop->is_peer_trusted);
 	out = hop->is_peer_v6 ? PUT_LITERAL(out, "for=\"[") : PUT_LITERAL(out, "for=");
 	out = put(out, node, strlen(node));
 	if (hop->is_peer_v6)
@@ -503,6 +564,43 @@ put_request_line(char *out, const struct request *r)
 	return PUT_LITERAL(out, "\r\n");
 }
 
+/* Does Knative have the field from going on? */
+static bool
+is_kept_by_knative(const struct h1_field *f, const struct request_knative *k)
+{
+	return (k->drops_inner && knative_is_inner(f->name, f->name_n)) ||
+	       (k->tag != NULL && knative_is_tag(f->name, f->name_n));
+}
+
+static char *
+put_knative(char *out, const struct request_knative *k)
+{
+	if (k->tag != NULL) {
+		out = put(PUT_LITERAL(out, KNATIVE_TAG_FIELD ": "), k->tag, strlen(k->tag));
+		out = PUT_LITERAL(out, "\r\n");
+	}
+	return k->is_default_route ? PUT_LITERAL(out, KNATIVE_DEFAULT_ROUTE_FIELD ": true\r\n")
+				   : out;
+}
+
+/* An element of Forwarded is at most so many times as long as one of X-Forwarded-For ("::", and a
+ * comma), and once there are host and proto. */
+#define FORWARDED_GROWTH 8
+
+static size_t
+forwarded_growth(const struct h1_field *f)
+{
+	switch (f->id) {
+	case FIELD_X_FORWARDED_FOR:
+		return FORWARDED_GROWTH * (size_t)f->value_n + 32;
+	case FIELD_X_FORWARDED_HOST:
+	case FIELD_X_FORWARDED_PROTO:
+		return f->value_n;
+	default:
+		return 0;
+	}
+}
+
 size_t
 request_size(const struct request *r, const struct request_hop *hop)
 {
@@ -512,9 +610,13 @@ request_size(const struct request *r, const struct request_hop *hop)
 	if (hop->subject != NULL)
 		n += strlen(hop->subject) + 64;
 	n += hop->request_id_n + 32 + TRACEPARENT_SIZE + 32;
-
+	if (hop->knative != NULL && hop->knative->tag != NULL)
+		n += strlen(hop->knative->tag) + 32;
 	for (i = 0; i < r->head->n; i++)
 		n += r->head->fields[i].name_n + r->head->fields[i].value_n + 4;
+	if (hop->knative != NULL)
+		for (i = 0; i < r->head->n; i++)
+			n += forwarded_growth(&r->head->fields[i]);
 	return n;
 }
 
@@ -530,7 +632,8 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 
 		if (is_passed(r, f, hop) && !(has_options && h1_is_connection_option(r->head, f)) &&
 		    !(hop->request_id != NULL && is_request_id(f)) &&
-		    !(hop->traceparent != NULL && is_of_trace(f, hop)))
+		    !(hop->traceparent != NULL && is_of_trace(f, hop)) &&
+		    !(hop->knative != NULL && is_kept_by_knative(f, hop->knative)))
 			out = put_field(out, f);
 	}
 	if (hop->traceparent != NULL) {
@@ -541,6 +644,8 @@ request_write(const struct request *r, const struct request_hop *hop, char *star
 		out = PUT_LITERAL(out, "X-Request-Id: ");
 		out = PUT_LITERAL(put(out, hop->request_id, hop->request_id_n), "\r\n");
 	}
+	if (hop->knative != NULL)
+		out = put_knative(out, hop->knative);
 	out = put_framing(out, r);
 	out = put_connection(out, r);
 	if (r->has_max_forwards)

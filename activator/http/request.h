@@ -58,6 +58,14 @@ struct request_hop {
 	bool is_trace_new;	/* tracestate is of another trace, and does not pass */
 	const char *request_id; /* what the instance gets as X-Request-Id; NULL: what was sent */
 	size_t request_id_n;
+	const struct request_knative *knative; /* NULL: Knative's fields are as any other */
+};
+
+/* How Knative's fields (knative.h) go on. */
+struct request_knative {
+	bool drops_inner;      /* knative_is_inner(); and Forwarded is made of X-Forwarded-* */
+	const char *tag;       /* in place of the client's Knative-Serving-Tag; NULL: that one */
+	bool is_default_route; /* says so */
 };
 
 #define REQUEST_ID_MAX 128 /* bytes of an X-Request-Id of a client */

@@ -246,6 +246,7 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 				      .sticky = s->sticky,
 				      .waiting_page = s->waiting_page,
 				      .redirect_https = s->redirect_https,
+				      .knative_tag_header = s->knative_tag_header,
 				      .rules = s->rules,
 				      .rules_n = s->rules_n,
 				      .traffic = traffic,

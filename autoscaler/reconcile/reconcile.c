@@ -150,7 +150,6 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	size_t i, at = 0;
 
 	r->conf = *conf;
-	r->scaledown.drain_timeout = conf->drain_timeout;
 	quota_set(&r->quota, conf->max_instances, conf->owners, conf->owners_n, &r->set);
 	r->longest_window = 0;
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
@@ -812,7 +811,7 @@ reconcile_leaving_done(const struct reconcile *r)
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		if (rev->is_leaving &&
 		    (!rev->is_known || rev->instances.n > 0 || rev->scale_sent > 0) &&
-		    now - leaving_since(r, rev) < r->conf.drain_timeout)
+		    now - leaving_since(r, rev) < rev->conf->launch.drain_timeout)
 			return false;
 	return true;
 }

@@ -67,7 +67,6 @@ struct reconcile_conf {
 	uint32_t max_instances;		 /* 0: no bound */
 	const struct owner_conf *owners; /* borrowed until the next reconcile_set() */
 	size_t owners_n;
-	int64_t drain_timeout; /* ns */
 	int64_t share_quantum; /* ns */
 	int64_t generation;    /* of the description that follows */
 	/* of the machine that all instances share; 0: they do not share one, or it is unknown */

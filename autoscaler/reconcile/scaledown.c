@@ -545,7 +545,7 @@ scaledown_peer_down(struct scaled_revision *rev, uint64_t peer)
 static void
 check_time(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d, int64_t now)
 {
-	if (d->state != DRAIN_ASKED || now - d->begun_ns < s->drain_timeout)
+	if (d->state != DRAIN_ASKED || now - d->begun_ns < rev->conf->launch.drain_timeout)
 		return;
 	if (d->instance != NULL) {
 		log_warn(NULL, "instance not drained within drain_timeout, stopping it",

@@ -27,7 +27,6 @@ struct scaledown {
 	const struct peers *peers; /* the activators that are asked */
 	scaledown_send_fn *send;
 	void *arg;
-	int64_t drain_timeout; /* ns */
 };
 
 /* id: unique to this process, for the tokens.  All arguments are borrowed.  The caller sets

@@ -176,13 +176,13 @@ static struct sim_brain *
 open_ours(const struct sim_brain *as, int64_t now)
 {
 	struct ours *o = xcalloc(1, sizeof *o);
-	const struct reconcile_conf conf = {.max_instances = as->max_instances,
-					    .drain_timeout = INT64_MAX};
+	const struct reconcile_conf conf = {.max_instances = as->max_instances};
 	struct reconcile_item item = {.conf = &o->conf, .driver = &o->driver};
 
 	o->brain = *as;
 	o->conf = *as->conf;
 	o->conf.scaling.dry_run = false;
+	o->conf.launch.drain_timeout = INT64_MAX;
 	o->driver.class = &driver_class;
 	o->next_tick_ns = now + CLK_S;
 	o->activator = sim_activator_new(as->fleet, o->conf.full_name, to_autoscaler, o, now);

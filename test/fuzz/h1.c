@@ -56,14 +56,17 @@ same(const char *a, size_t an, const char *b, size_t bn)
 }
 
 static void
-request(const char *buf, size_t n, bool is_trusted)
+request(const char *buf, size_t n, bool is_trusted, bool is_knative)
 {
+	static const struct request_knative knative = {
+		.drops_inner = true, .tag = "tag", .is_default_route = true};
 	struct request req, req_again;
 	struct request_hop hop = {
 		.peer = is_trusted ? LONGEST_PEER : "192.0.2.1",
 		.is_peer_v6 = is_trusted,
 		.is_peer_trusted = is_trusted,
 		.has_via = is_trusted,
+		.knative = is_knative ? &knative : NULL,
 	};
 	ssize_t size = scan(buf, n);
 	enum outcome read_again;
@@ -179,7 +182,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 0:
 	case 1:
 	case 2:
-		request(buf, size - 1, data[0] % 8 == 1);
+		request(buf, size - 1, data[0] % 8 != 0, data[0] % 8 == 2);
 		break;
 	case 3:
 	case 4:

@@ -54,6 +54,14 @@ service "rule" { hosts = {"rule"}
         fields = {"X-Rule: yes"} }
     rule "nothing" { paths = {"/nothing"} action = "answer" status = 204 }
     revision "v1" { addresses = {"127.0.0.1:PORT"} } }
+service "kn" { hosts = {"kn"} upstream_idle_timeout = 0 knative_headers = yes
+    knative_tag_header = yes response_start_timeout = 2s tunnel_max_lifetime = 1s
+    traffic "v1" { percent = 100 } traffic "v2" { percent = 0 tag = "next" }
+    revision "v1" { addresses = {"127.0.0.1:PORT"} }
+    revision "v2" { addresses = {"127.0.0.1:PORT"} via = yes } }
+service "knparked" { hosts = {"knparked"} upstream_idle_timeout = 0 knative_headers = yes
+    response_start_timeout = 1s
+    revision "v1" { addresses = {"127.0.0.1:PARKED"} } }
 service "parked" { hosts = {"parked"} upstream_idle_timeout = 0
     revision "v1" { addresses = {"127.0.0.1:PARKED"} } }
 """

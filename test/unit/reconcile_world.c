@@ -372,6 +372,7 @@ fill_conf(struct revision_conf *conf, const char *full_name)
 {
 	*conf = (struct revision_conf){.name = short_name,
 				       .full_name = xstrdup(full_name),
+				       .launch = {.drain_timeout = 10 * CLK_S},
 				       .scaling = {.target = 10,
 						   .target_utilization = 70,
 						   .activation_scale = 1,
@@ -406,10 +407,8 @@ static const struct reconcile_ops ops = {
 void
 set_owned_services(size_t n, uint32_t max_instances, const struct owner_conf *owner)
 {
-	const struct reconcile_conf conf = {.max_instances = max_instances,
-					    .owners = owner,
-					    .owners_n = owner == NULL ? 0 : 1,
-					    .drain_timeout = 10 * CLK_S};
+	const struct reconcile_conf conf = {
+		.max_instances = max_instances, .owners = owner, .owners_n = owner == NULL ? 0 : 1};
 	const char *name = owner == NULL ? NULL : owner->name;
 	const struct reconcile_item items[] = {
 		{.conf = &world.conf, .driver = &world.driver, .owner = name},

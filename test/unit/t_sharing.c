@@ -219,7 +219,7 @@ older_activators_get_all_or_nothing(void **state)
 static void
 reports_of_an_earlier_description_are_ignored(void **state)
 {
-	const struct reconcile_conf conf = {.generation = 7, .drain_timeout = 10 * CLK_S};
+	const struct reconcile_conf conf = {.generation = 7};
 	const struct reconcile_item item = {.conf = &world.conf, .driver = &world.driver};
 
 	(void)state;
@@ -263,7 +263,7 @@ restart(bool has_record, const char *const *known, size_t n, uint32_t limit)
 {
 	begin_world(0);
 	world.conf.limits.container_concurrency = limit;
-	reconcile_set(world.r, &(struct reconcile_conf){.drain_timeout = CLK_S}, NULL, 0);
+	reconcile_set(world.r, &(struct reconcile_conf){.generation = 0}, NULL, 0);
 	reconcile_begin_shares(world.r, 1, has_record, known, n);
 	set_services(1, 0);
 	world.v[world.n++] = (struct fake_instance){.number = 1, .state = INSTANCE_READY};
@@ -307,7 +307,7 @@ one_of_two_older_ones_goes_on_after_a_restart(void **state)
 static void
 one_of_two_older_ones_gets_a_new_revision(void **state)
 {
-	const struct reconcile_conf conf = {.generation = 7, .drain_timeout = 10 * CLK_S};
+	const struct reconcile_conf conf = {.generation = 7};
 
 	(void)state;
 	reconcile_set(world.r, &conf, NULL, 0);
@@ -479,7 +479,7 @@ nothing_is_given_before_all_known_ones_are_heard(void **state)
 	begin_world(0);
 	world.conf.limits.container_concurrency = 2;
 	world.has_shares = true;
-	reconcile_set(world.r, &(struct reconcile_conf){.drain_timeout = CLK_S}, NULL, 0);
+	reconcile_set(world.r, &(struct reconcile_conf){.generation = 0}, NULL, 0);
 	reconcile_begin_shares(world.r, 1, true, known, 1);
 	set_services(1, 0);
 	world.v[world.n++] = (struct fake_instance){.number = 1, .state = INSTANCE_READY};
