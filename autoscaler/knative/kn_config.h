@@ -70,7 +70,6 @@ struct kn_network_config {
 	char *default_external_scheme;
 	enum kn_http_protocol http_protocol;
 	int64_t rollout_duration_s;
-	bool autocreate_cluster_domain_claims;
 };
 
 #define KN_GC_DISABLED (-1)
@@ -86,37 +85,30 @@ enum kn_affinity { KN_AFFINITY_NONE, KN_AFFINITY_SPREAD_OVER_NODES };
 
 struct kn_deployment_config {
 	int64_t progress_deadline_s;
-	int64_t digest_resolution_timeout_ns;
-	struct str_list registries_skipping_tag_resolving;
 	enum kn_affinity default_affinity;
 };
 
 enum kn_flag { KN_DISABLED, KN_ENABLED, KN_ALLOWED };
 
-/* X(member, key, default) */
+/* X(member, key, default): which of them allow a field of a pod, policies of the cluster ask
+ * (conf/kubernetes/knative/policies.yaml). */
 #define KN_FEATURES(X)                                                                             \
 	X(autodetect_http2, "autodetect-http2", KN_DISABLED)                                       \
 	X(containerspec_addcapabilities, "kubernetes.containerspec-addcapabilities", KN_DISABLED)  \
 	X(multi_container, "multi-container", KN_ENABLED)                                          \
 	X(multi_container_probing, "multi-container-probing", KN_DISABLED)                         \
 	X(persistent_volume_claim, "kubernetes.podspec-persistent-volume-claim", KN_DISABLED)      \
-	X(persistent_volume_write, "kubernetes.podspec-persistent-volume-write", KN_DISABLED)      \
 	X(podspec_affinity, "kubernetes.podspec-affinity", KN_DISABLED)                            \
 	X(podspec_dnsconfig, "kubernetes.podspec-dnsconfig", KN_DISABLED)                          \
 	X(podspec_dnspolicy, "kubernetes.podspec-dnspolicy", KN_DISABLED)                          \
-	X(podspec_dryrun, "kubernetes.podspec-dryrun", KN_ALLOWED)                                 \
 	X(podspec_fieldref, "kubernetes.podspec-fieldref", KN_DISABLED)                            \
 	X(podspec_hostaliases, "kubernetes.podspec-hostaliases", KN_DISABLED)                      \
-	X(podspec_hostipc, "kubernetes.podspec-hostipc", KN_DISABLED)                              \
-	X(podspec_hostnetwork, "kubernetes.podspec-hostnetwork", KN_DISABLED)                      \
-	X(podspec_hostpid, "kubernetes.podspec-hostpid", KN_DISABLED)                              \
 	X(podspec_init_containers, "kubernetes.podspec-init-containers", KN_DISABLED)              \
 	X(podspec_nodeselector, "kubernetes.podspec-nodeselector", KN_DISABLED)                    \
 	X(podspec_priorityclassname, "kubernetes.podspec-priorityclassname", KN_DISABLED)          \
 	X(podspec_runtimeclassname, "kubernetes.podspec-runtimeclassname", KN_DISABLED)            \
 	X(podspec_schedulername, "kubernetes.podspec-schedulername", KN_DISABLED)                  \
 	X(podspec_securitycontext, "kubernetes.podspec-securitycontext", KN_DISABLED)              \
-	X(podspec_shareprocessnamespace, "kubernetes.podspec-shareprocessnamespace", KN_DISABLED)  \
 	X(podspec_tolerations, "kubernetes.podspec-tolerations", KN_DISABLED)                      \
 	X(podspec_topologyspreadconstraints, "kubernetes.podspec-topologyspreadconstraints",       \
 	  KN_DISABLED)                                                                             \

@@ -26,7 +26,6 @@ enum form {
 	FORM_TEXT,     /* char *, as are the next two */
 	FORM_QUANTITY,
 	FORM_TEMPLATE, /* of Go: its braces are closed */
-	FORM_LIST,     /* struct str_list, with commas between */
 };
 
 struct config_key {
@@ -144,12 +143,6 @@ static const struct config_key config_keys[] = {
 	KEY(KN_CONFIG_DEPLOYMENT, "progress-deadline", FORM_SECONDS, deployment.progress_deadline_s,
 	    "600s", OLD("progressDeadline"),
 	    RANGE(SECOND, LONGEST, "a duration of 1s or more in whole seconds")),
-	KEY(KN_CONFIG_DEPLOYMENT, "digest-resolution-timeout", FORM_DURATION,
-	    deployment.digest_resolution_timeout_ns, "10s", OLD("digestResolutionTimeout"),
-	    RANGE(1, LONGEST, "a duration above 0")),
-	KEY(KN_CONFIG_DEPLOYMENT, "registries-skipping-tag-resolving", FORM_LIST,
-	    deployment.registries_skipping_tag_resolving, "kind.local,ko.local,dev.local",
-	    OLD("registriesSkippingTagResolving"), A_TEXT),
 	KEY(KN_CONFIG_DEPLOYMENT, "default-affinity-type", FORM_WORD, deployment.default_affinity,
 	    "prefer-spread-revision-over-nodes",
 	    WORDS(affinity_words, "none or prefer-spread-revision-over-nodes")),
@@ -175,9 +168,6 @@ static const struct config_key config_keys[] = {
 	    OLD("httpProtocol"), WORDS(protocol_words, "Enabled, Redirected or Disabled")),
 	KEY(KN_CONFIG_NETWORK, "rollout-duration", FORM_LONG, network.rollout_duration_s, "0",
 	    OLD("rolloutDuration"), ANY_SECONDS),
-	KEY(KN_CONFIG_NETWORK, "autocreate-cluster-domain-claims", FORM_BOOL,
-	    network.autocreate_cluster_domain_claims, "false", OLD("autocreateClusterDomainClaims"),
-	    A_BOOL),
 
 #define X(member, key, flag)                                                                       \
 	KEY(KN_CONFIG_FEATURES, key, FORM_WORD, features.member,                                   \
@@ -190,20 +180,33 @@ static const struct config_key config_keys[] = {
 };
 
 /* Keys of Knative's that have no equal here: there is no sidecar, no choice between ways through
- * or past the activator, and no other ingress.  A star matches anything. */
+ * or past the activator, no other ingress, no look-up of images in registries, and no claim on a
+ * domain.  A star matches anything. */
 static const struct {
 	enum kn_config_map map;
 	const char *name;
 } no_equal[] = {
 	{KN_CONFIG_AUTOSCALER, "target-burst-capacity"},
 	{KN_CONFIG_AUTOSCALER, "activator-capacity"},
+	{KN_CONFIG_DEPLOYMENT, "digest-resolution-timeout"},
+	{KN_CONFIG_DEPLOYMENT, "digestResolutionTimeout"},
+	{KN_CONFIG_DEPLOYMENT, "registries-skipping-tag-resolving"},
+	{KN_CONFIG_DEPLOYMENT, "registriesSkippingTagResolving"},
 	{KN_CONFIG_DEPLOYMENT, "queue-sidecar-*"},
 	{KN_CONFIG_DEPLOYMENT, "queueSidecar*"},
 	{KN_CONFIG_DEPLOYMENT, "concurrency-state-endpoint"},
 	{KN_CONFIG_DEPLOYMENT, "concurrencyStateEndpoint"},
 	{KN_CONFIG_DEPLOYMENT, "runtime-class-name"},
 	{KN_CONFIG_DEPLOYMENT, "pod-is-always-schedulable"},
+	{KN_CONFIG_FEATURES, "kubernetes.podspec-dryrun"},
+	{KN_CONFIG_FEATURES, "kubernetes.podspec-hostipc"},
+	{KN_CONFIG_FEATURES, "kubernetes.podspec-hostnetwork"},
+	{KN_CONFIG_FEATURES, "kubernetes.podspec-hostpid"},
+	{KN_CONFIG_FEATURES, "kubernetes.podspec-persistent-volume-write"},
+	{KN_CONFIG_FEATURES, "kubernetes.podspec-shareprocessnamespace"},
 	{KN_CONFIG_FEATURES, "queueproxy.*"},
+	{KN_CONFIG_NETWORK, "autocreate-cluster-domain-claims"},
+	{KN_CONFIG_NETWORK, "autocreateClusterDomainClaims"},
 	{KN_CONFIG_NETWORK, "ingress-class"},
 	{KN_CONFIG_NETWORK, "ingress.class"},
 	{KN_CONFIG_NETWORK, "certificate-class"},
@@ -244,20 +247,6 @@ set_word(void *to, const char *const *words, const char *text)
 			return 0;
 		}
 	return -1;
-}
-
-static void
-set_list(struct str_list *to, const char *text)
-{
-	char *copy = xstrdup(text), *at, *save = NULL;
-
-	str_list_fini(to);
-	for (at = strtok_r(copy, ",", &save); at != NULL; at = strtok_r(NULL, ",", &save)) {
-		to->v = xrealloc(to->v, (to->n + 2) * sizeof *to->v);
-		to->v[to->n++] = xstrdup(at);
-		to->v[to->n] = NULL;
-	}
-	free(copy);
 }
 
 /* Each {{ is followed by its }}, with something between. */
@@ -316,9 +305,6 @@ set_value(struct kn_config *c, const struct config_key *k, const char *text, boo
 		return kn_value_bool(text, to);
 	case FORM_WORD:
 		return set_word(to, k->words, text);
-	case FORM_LIST:
-		set_list(to, text);
-		return 0;
 	case FORM_QUANTITY:
 	case FORM_TEMPLATE:
 	case FORM_TEXT:
@@ -351,10 +337,7 @@ kn_config_free_values(struct kn_config *c)
 	for (i = 0; i < ARRAY_LEN(config_keys); i++) {
 		const struct config_key *k = &config_keys[i];
 
-		if (k->form == FORM_LIST)
-			str_list_fini(value_at(c, k));
-		else if (k->form == FORM_TEXT || k->form == FORM_QUANTITY ||
-			 k->form == FORM_TEMPLATE)
+		if (k->form == FORM_TEXT || k->form == FORM_QUANTITY || k->form == FORM_TEMPLATE)
 			text_replace(value_at(c, k), NULL);
 	}
 }
