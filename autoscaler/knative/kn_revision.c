@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/knative/kn_annotations.h"
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_deployment.h"
 #include "autoscaler/knative/kn_json.h"
@@ -12,6 +13,7 @@
 #include "autoscaler/knative/kn_status.h"
 #include "autoscaler/knative/kn_time.h"
 #include "autoscaler/knative/kn_values.h"
+#include "common/strbuf.h"
 
 #define RESOURCES "ResourcesAvailable"
 #define HEALTHY "ContainerHealthy"
@@ -137,6 +139,12 @@ is_false(const struct revision_reconcile *r, const char *type)
 	return kn_conditions_truth(&r->status.conditions, type) == KN_FALSE;
 }
 
+static const json_t *
+annotations_of(const struct revision_reconcile *r)
+{
+	return kn_json_at(r->document, "metadata", "annotations", NULL);
+}
+
 /* --- the Deployment --- */
 
 /* Until there is one. */
@@ -153,10 +161,27 @@ mark_deploying(struct revision_reconcile *r)
 	mark(r, ACTIVE, KN_UNKNOWN, DEPLOYING, NULL);
 }
 
+/* True: the annotations have a mistake, which a condition shows; nothing is started. */
+static bool
+has_mistake(struct revision_reconcile *r)
+{
+	struct strbuf why;
+	bool is_good;
+
+	strbuf_init(&why, 0);
+	is_good = kn_annotations_check(r->ctx->config, annotations_of(r), &why);
+	if (!is_good)
+		mark(r, RESOURCES, KN_FALSE, "InvalidAnnotation", strbuf_str(&why));
+	strbuf_fini(&why);
+	return !is_good;
+}
+
 static void
 create_deployment(struct revision_reconcile *r)
 {
 	mark_deploying(r);
+	if (has_mistake(r))
+		return;
 	/* A Revision in reserve starts nothing before a Route names it. */
 	kn_plan_create(r->plan, KN_DEPLOYMENT, r->object->ns,
 		       kn_deployment_make(r->ctx, r->object, r->document,
@@ -338,6 +363,20 @@ reflect_resources(struct revision_reconcile *r)
 
 /* --- Active, and the numbers --- */
 
+/* Another autoscaler's: whether it runs is all that is known. */
+static void
+mark_foreign_class(struct revision_reconcile *r)
+{
+	const char *class = kn_json_text(annotations_of(r), KN_AUTOSCALING "class", NULL);
+	char *message;
+
+	if (*class == '\0')
+		class = r->ctx->config->autoscaler.pod_autoscaler_class;
+	message = xasprintf("Another autoscaler is to scale the class \"%s\".", class);
+	mark(r, ACTIVE, r->ready > 0 ? KN_TRUE : KN_UNKNOWN, "ForeignClass", message);
+	free(message);
+}
+
 static void
 reflect_activity(struct revision_reconcile *r)
 {
@@ -346,7 +385,9 @@ reflect_activity(struct revision_reconcile *r)
 
 	if (!r->is_initialized && has_timed_out(r))
 		return;
-	if (wanted == 0)
+	if (kn_annotations_is_foreign(r->ctx->config, annotations_of(r)))
+		mark_foreign_class(r);
+	else if (wanted == 0)
 		mark(r, ACTIVE, KN_FALSE, "NoTraffic", "The target is not receiving traffic.");
 	else if (r->ready < MAX(r->threshold, 1))
 		mark(r, ACTIVE, KN_UNKNOWN, "Queued",

@@ -1,61 +1,13 @@
 /* Whole stories of Services, Configurations, Revisions and their Deployments. */
 #include "test/unit/kn_world.h"
 
-#include "autoscaler/knative/kn_conditions.h"
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_configuration.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
 #include "autoscaler/knative/kn_revision.h"
-#include "autoscaler/knative/kn_routing.h"
+#include "autoscaler/knative/kn_route.h"
 #include "autoscaler/knative/kn_service.h"
-#include "autoscaler/knative/kn_status.h"
-
-/* A stand-in for the handler of Routes, which resolves targets and needs no proof that they are
- * routed. */
-static void
-route_reconcile(const struct kn_context *ctx, const struct kn_object *o, struct kn_plan *plan)
-{
-	static const char *const none[] = {NULL};
-	json_t *document = kn_object_json(o), *traffic = json_array();
-	const json_t *targets = kn_json_at(document, "spec", "traffic", NULL);
-	enum kn_truth truth = KN_TRUE;
-	struct kn_status s;
-	size_t i;
-
-	for (i = 0; i < json_array_size(targets); i++) {
-		json_t *target = json_deep_copy(json_array_get(targets, i)), *revision;
-		const char *configuration = kn_json_text(target, "configurationName", NULL);
-		const struct kn_object *found;
-
-		if (*configuration != '\0') {
-			found = kn_cache_find(ctx->cache, KN_CONFIGURATION, o->ns, configuration);
-			revision = found == NULL ? NULL : kn_object_json(found);
-			kn_json_set_text(
-				target, "revisionName",
-				kn_json_text(revision, "status", "latestReadyRevisionName", NULL));
-			kn_json_set(target, "configurationName", NULL);
-			json_decref(revision);
-		}
-		found = kn_cache_find(ctx->cache, KN_REVISION, o->ns,
-				      kn_json_text(target, "revisionName", NULL));
-		revision = found == NULL ? NULL : kn_object_json(found);
-		if (!kn_is_ready(revision))
-			truth = KN_UNKNOWN;
-		json_decref(revision);
-		json_array_append_new(traffic, target);
-	}
-	kn_status_open(&s, o, document, none);
-	if (truth == KN_TRUE)
-		kn_json_set(s.status, "traffic", json_incref(traffic));
-	kn_json_set_text(s.status, "url", "http://hello.default.example.com");
-	kn_conditions_set(&s.conditions, KN_READY, truth,
-			  truth == KN_TRUE ? NULL : "RevisionMissing", NULL);
-	kn_routing_add(ctx, o, kn_json_at(document, "spec", NULL), s.status, plan);
-	kn_status_close(&s, ctx, o, plan);
-	json_decref(traffic);
-	json_decref(document);
-}
 
 static void
 begin(struct kn_world *w)
@@ -64,7 +16,7 @@ begin(struct kn_world *w)
 	w->handlers.v[KN_SERVICE] = kn_service_reconcile;
 	w->handlers.v[KN_CONFIGURATION] = kn_configuration_reconcile;
 	w->handlers.v[KN_REVISION] = kn_revision_reconcile;
-	w->handlers.v[KN_ROUTE] = route_reconcile;
+	w->handlers.v[KN_ROUTE] = kn_route_reconcile;
 }
 
 /* A Service as kn makes it; template: members of the template's metadata, each with a comma
@@ -122,7 +74,7 @@ a_service_becomes_ready(void **state)
 	assert_string_equal(text_at(&w, KN_SERVICE, "hello", "latestReadyRevisionName", NULL),
 			    "hello-00001");
 	assert_string_equal(text_at(&w, KN_SERVICE, "hello", "url", NULL),
-			    "http://hello.default.example.com");
+			    "http://hello.default.svc.cluster.local");
 	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Active"), "True");
 	assert_string_equal(label(&w, "hello-00001", KN_LABEL_GENERATION), "1");
 	assert_string_equal(label(&w, "hello-00001", KN_LABEL_SERVICE), "hello");
@@ -384,8 +336,6 @@ metadata_goes_down(void **state)
 	kn_world_patch(&w, KN_SERVICE, "hello",
 		       "{\"metadata\":{\"labels\":{\"team\":\"a\"},\"annotations\":{\"note\":\"b\","
 		       "\"serving.knative.dev/rollout-duration\":\"60s\"}}}");
-	kn_world_patch(&w, KN_ROUTE, "hello",
-		       "{\"metadata\":{\"annotations\":{\"activator.dev/rollout-state\":\"{}\"}}}");
 	kn_world_run(&w);
 	assert_string_equal(annotation(&w, KN_CONFIGURATION, "hello", "note"), "b");
 	assert_string_equal(annotation(&w, KN_ROUTE, "hello", "note"), "b");
@@ -393,7 +343,6 @@ metadata_goes_down(void **state)
 		annotation(&w, KN_CONFIGURATION, "hello", KN_ANNOTATION_ROLLOUT_DURATION), "");
 	assert_string_equal(annotation(&w, KN_ROUTE, "hello", KN_ANNOTATION_ROLLOUT_DURATION),
 			    "60s");
-	assert_string_equal(annotation(&w, KN_ROUTE, "hello", KN_ANNOTATION_ROLLOUT_STATE), "{}");
 	assert_string_equal(annotation(&w, KN_CONFIGURATION, "hello", KN_ANNOTATION_ROUTES),
 			    "hello");
 	assert_string_equal(annotation(&w, KN_REVISION, "hello-00001", "note"), "");
@@ -461,6 +410,49 @@ a_start_that_takes_too_long(void **state)
 	kn_world_run(&w);
 	assert_string_equal(READY(&w), "True");
 	assert_false(kn_revision_is_timed_out(kn_world_get(&w, KN_REVISION, "hello-00001")));
+	kn_world_close(&w);
+}
+
+static void
+annotations_with_a_mistake(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	kn_world_apply(&w, KN_CONFIGURATION,
+		       "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"template\":{\"metadata\":{"
+		       "\"annotations\":{\"autoscaling.knative.dev/min-scale\":\"-1\"}},\"spec\":{"
+		       "\"containers\":[{\"image\":\"app:1\"}]}}}}");
+	kn_world_run(&w);
+	assert_memory_equal(kn_world_condition(&w, KN_REVISION, "c-00001", "Ready"),
+			    "False InvalidAnnotation: ", 25);
+	assert_int_equal(kn_world_count(&w, KN_DEPLOYMENT), 0);
+	kn_world_patch(
+		&w, KN_REVISION, "c-00001",
+		"{\"metadata\":{\"annotations\":{\"autoscaling.knative.dev/min-scale\":\"0\"}}}");
+	kn_world_run(&w);
+	assert_string_equal(kn_world_condition(&w, KN_CONFIGURATION, "c", "Ready"), "True");
+	kn_world_close(&w);
+}
+
+static void
+a_class_of_another_autoscaler(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	kn_world_apply(&w, KN_CONFIGURATION,
+		       "{\"metadata\":{\"name\":\"c\"},\"spec\":{\"template\":{\"metadata\":{"
+		       "\"annotations\":{\"autoscaling.knative.dev/class\":"
+		       "\"hpa.autoscaling.knative.dev\"}},\"spec\":{\"containers\":[{\"image\":"
+		       "\"app:1\"}]}}}}");
+	kn_world_run(&w);
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "c-00001", "Ready"), "True");
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "c-00001", "Active"),
+			    "True ForeignClass: Another autoscaler is to scale the class "
+			    "\"hpa.autoscaling.knative.dev\".");
 	kn_world_close(&w);
 }
 
@@ -606,6 +598,8 @@ main(void)
 		cmocka_unit_test(metadata_goes_down),
 		cmocka_unit_test(scaled_to_zero_it_stays_ready),
 		cmocka_unit_test(a_start_that_takes_too_long),
+		cmocka_unit_test(annotations_with_a_mistake),
+		cmocka_unit_test(a_class_of_another_autoscaler),
 		cmocka_unit_test(a_refusal_is_shown),
 		cmocka_unit_test(killed_at_any_write),
 		cmocka_unit_test(old_revisions_are_collected),
