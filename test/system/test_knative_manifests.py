@@ -109,3 +109,39 @@ def test_lists_that_clients_send_without_names_have_no_key():
     assert containers["x-kubernetes-list-type"] == "atomic"
     name = containers["items"]["properties"]["name"]
     assert "default" not in name and "minLength" not in name
+
+
+# --- rights
+
+def roles(name):
+    return [d for d in documents(os.path.join(HERE, name)) if d["kind"] in ("Role", "ClusterRole")]
+
+
+def test_each_verb_is_explained():
+    with open(os.path.join(HERE, "rights.yaml")) as f:
+        lines = [line.rstrip() for line in f if re.match(r"      - [a-z]+", line)]
+    granted = [v for role in roles("rights.yaml") for r in role["rules"] for v in r["verbs"]]
+    assert len(lines) == len(granted) and "*" not in granted
+    for line in lines:
+        assert re.fullmatch(r"      - [a-z]+ # .{8,}", line), line
+
+
+def test_each_role_is_bound_to_the_account():
+    docs = documents(os.path.join(HERE, "rights.yaml"))
+    account = {"kind": "ServiceAccount", "name": "activator", "namespace": "activator"}
+    bound = set()
+    for d in docs:
+        if d["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+            assert d["subjects"] == [account]
+            bound.add((d["roleRef"]["kind"], d["roleRef"]["name"]))
+    assert bound == {("ClusterRole", "activator-knative"), ("ClusterRole", "activator"),
+                     ("Role", "activator-knative")}
+
+
+def test_rights_of_users_go_to_the_roles_that_a_cluster_has():
+    found = {r["metadata"]["name"]: r for r in roles("users.yaml")}
+    assert set(found) == {"knative-serving-namespaced-" + n for n in ("admin", "edit", "view")}
+    for name, role in found.items():
+        key = "rbac.authorization.k8s.io/aggregate-to-" + name.rpartition("-")[2]
+        assert role["metadata"]["labels"][key] == "true"
+        assert all(r["apiGroups"] == [GROUP] and r["resources"] == ["*"] for r in role["rules"])
