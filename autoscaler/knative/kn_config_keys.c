@@ -6,7 +6,9 @@
 #include <strings.h>
 
 #include "autoscaler/knative/kn_config_impl.h"
+#include "autoscaler/knative/kn_domain.h"
 #include "autoscaler/knative/kn_values.h"
+#include "common/strbuf.h"
 #include "common/text.h"
 
 #define SECOND 1000000000.0
@@ -456,6 +458,20 @@ check_defaults(struct kn_defaults_config *d, struct err *e)
 	return 0;
 }
 
+/* Whether a host comes of it that can be is seen with each Route. */
+static int
+check_template(const char *key, const char *template, bool is_of_tags, struct err *e)
+{
+	struct strbuf why;
+	int rc = 0;
+
+	strbuf_init(&why, 0);
+	if (kn_domain_check(template, is_of_tags, &why) < 0)
+		rc = err_set(e, 0, "%s: %s", key, strbuf_str(&why));
+	strbuf_fini(&why);
+	return rc;
+}
+
 static int
 check_network(const struct kn_network_config *n, struct err *e)
 {
@@ -463,7 +479,9 @@ check_network(const struct kn_network_config *n, struct err *e)
 	    strcmp(n->default_external_scheme, "https") != 0)
 		return kn_config_mistake(e, "default-external-scheme", "http or https",
 					 n->default_external_scheme);
-	return 0;
+	if (check_template("domain-template", n->domain_template, false, e) < 0)
+		return -1;
+	return check_template("tag-template", n->tag_template, true, e);
 }
 
 int

@@ -183,6 +183,20 @@ expand(const char *template, const struct template_values *v, struct strbuf *out
 	return 0;
 }
 
+int
+kn_domain_check(const char *template, bool is_of_tags, struct strbuf *why)
+{
+	const struct template_values of_tags = {.name = "name", .tag = "tag"};
+	const struct template_values of_hosts = {.name = "name", .ns = "ns", .domain = "domain"};
+	struct strbuf out;
+	int rc;
+
+	strbuf_init(&out, 0);
+	rc = expand(template, is_of_tags ? &of_tags : &of_hosts, &out, why);
+	strbuf_fini(&out);
+	return rc;
+}
+
 /* --- the names of a Route --- */
 
 bool

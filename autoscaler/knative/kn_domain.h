@@ -8,6 +8,9 @@
 
 struct strbuf;
 
+/* Can the template of hosts, or of tags, be evaluated?  -1: why says what of it cannot. */
+NODISCARD int kn_domain_check(const char *template, bool is_of_tags, struct strbuf *why);
+
 /* Is the Route with these labels (an object, or NULL) for clients in the cluster alone? */
 bool kn_domain_is_local(const struct kn_config *, const struct json_t *labels);
 /* Do the labels of a placeholder Service say so of its one name? */

@@ -359,6 +359,19 @@ add_route(const struct kn_output_input *in, const struct kn_service_parts *parts
 		add_traffic(in, parts, json_array_get(traffic, i), conf);
 }
 
+/* "NS/KIND/NAME" of what users change: the Service that owns both, or the Route or Configuration
+ * itself; the caller's. */
+static char *
+changed_object(const struct kn_service_parts *parts)
+{
+	const struct kn_object *o = parts->route != NULL ? parts->route : parts->configuration;
+	const char *kind = o == NULL || o->owner_uid[0] != '\0' ? "service"
+			   : o == parts->route			? "route"
+								: "configuration";
+
+	return xasprintf("%s/%s/%s", parts->ns, kind, parts->name);
+}
+
 struct service_conf *
 kn_service_conf_make(const struct kn_output_input *in, const struct kn_service_parts *parts,
 		     struct strbuf *mistakes)
@@ -368,6 +381,7 @@ kn_service_conf_make(const struct kn_output_input *in, const struct kn_service_p
 	struct service_conf *conf = load_service(in, name, route, mistakes);
 
 	empty(conf);
+	conf->knative = changed_object(parts);
 	if (parts->configuration != NULL)
 		add_revisions(in, parts->configuration, conf, mistakes);
 	if (route != NULL)

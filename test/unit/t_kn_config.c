@@ -279,6 +279,11 @@ a_mistake_is_named_with_what_was_expected(void **state)
 	assert_refused("config-network", "{\"domain-template\":\"{{.Name}.x\"}",
 		       "domain-template: expected a template such as {{.Name}}, got "
 		       "\"{{.Name}.x\"");
+	assert_refused(
+		"config-network", "{\"domain-template\":\"{{if .Name}}a{{end}}\"}",
+		"domain-template: template {{if .Name}}a{{end}}: {{if .Name}} cannot be evaluated");
+	assert_refused("config-network", "{\"tag-template\":\"{{.Domain}}\"}",
+		       "tag-template: template {{.Domain}}: {{.Domain}} cannot be evaluated");
 	assert_refused("config-network", "{\"default-external-scheme\":\"ftp\"}",
 		       "default-external-scheme: expected http or https, got \"ftp\"");
 	assert_refused("config-features", "{\"multi-container\":\"on\"}",
