@@ -42,6 +42,7 @@ struct service {
 	size_t traffic_n;
 	uint32_t total; /* sum of the percents */
 	bool has_tags;
+	bool has_split_tags; /* a tag has several entries */
 	enum sticky sticky;
 	char *sticky_name; /* of the cookie, or of the field in lower case */
 	uint64_t salt;	   /* the same cookie is hashed differently by each service */
@@ -294,6 +295,7 @@ add_traffic(struct service *s, const struct msg_service *from, const struct msg_
 {
 	struct revision *rev = source->find(source->ctx, t->revision);
 	struct traffic_entry *entry;
+	size_t i;
 
 	if (rev == NULL) {
 		log_warn(NULL, "traffic entry ignored: its revision was not described",
@@ -306,6 +308,8 @@ add_traffic(struct service *s, const struct msg_service *from, const struct msg_
 	entry->revision.limits = revision_limits_ref(entry->revision.rev->limits);
 	entry->percent = t->percent;
 	entry->salt = hash(0, t->revision, strlen(t->revision));
+	for (i = 0; t->tag != NULL && i + 1 < s->traffic_n; i++)
+		s->has_split_tags |= text_equal(s->traffic[i].tag, t->tag);
 	entry->tag = text_copy(t->tag);
 	add_weight(s, entry, has_weights(from) ? t->weight : t->percent);
 	s->total += t->percent;
@@ -654,6 +658,27 @@ entry_at(const struct service *s, uint64_t key)
 	return &s->traffic[i];
 }
 
+/* Of the entries that have the tag of this one (a rollout splits it), one by their percents. */
+static const struct traffic_entry *
+share_of_tag(const struct service *s, const struct traffic_entry *entry, uint64_t key)
+{
+	uint64_t total = 0, at;
+	size_t i;
+
+	for (i = 0; s->has_split_tags && i < s->traffic_n; i++)
+		if (text_equal(s->traffic[i].tag, entry->tag))
+			total += s->traffic[i].percent;
+	at = (uint64_t)((unsigned __int128)key * total >> 64);
+	for (i = 0; total > 0 && i < s->traffic_n; i++) {
+		if (!text_equal(s->traffic[i].tag, entry->tag))
+			continue;
+		if (at < s->traffic[i].percent)
+			return &s->traffic[i];
+		at -= s->traffic[i].percent;
+	}
+	return entry;
+}
+
 /* How long a client with this key would wait for the revision in a race, in which a revision with
  * twice the weight is twice as fast. */
 static double
@@ -685,6 +710,18 @@ entry_of(const struct service *s, uint64_t key)
 		}
 	}
 	return first;
+}
+
+/* The part of its tag's requests that this one goes to. */
+static const struct traffic_entry *
+pick_of_tag(const struct service *s, const struct traffic_entry *entry, const struct route_query *q)
+{
+	uint64_t key = q->random;
+
+	if (entry == NULL || !s->has_split_tags)
+		return entry;
+	(void)sticky_key(s, q, &key);
+	return share_of_tag(s, entry, key);
 }
 
 static const struct traffic_entry *
@@ -737,6 +774,7 @@ find_match(const struct routes *r, const struct route_query *q, struct route_mat
 	if (entry == NULL)
 		entry = find_tagged(t->service, q);
 	out->is_default = entry == NULL;
+	entry = pick_of_tag(t->service, entry, q);
 	if (entry == NULL)
 		entry = pick_entry(t->service, q);
 	if (t->tagged != NULL)

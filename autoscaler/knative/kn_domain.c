@@ -97,7 +97,7 @@ evaluate_index(const struct template_values *v, const char *at, size_t n)
 		return NULL;
 	quote = *key++;
 	key_n = strcspn(key, quote == '"' ? "\"" : "`");
-	if (key + key_n >= end || skip_space(key + key_n + 1) != end)
+	if (key + key_n + 1 != end)
 		return NULL;
 	return look_up(v, map, map_n, key, key_n);
 }

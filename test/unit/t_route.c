@@ -284,6 +284,34 @@ test_hosts_of_tags(void **state)
 }
 
 static void
+test_tags_that_are_split(void **state)
+{
+	struct msg_service s = split_service(
+		"shop", (struct str_list)LIST("shop.x"),
+		(struct msg_traffic[]){{.percent = 50},
+				       {.percent = 30, .tag = (char[]){"next"}},
+				       {.percent = 20, .tag = (char[]){"next"}}},
+		3);
+	struct fields none = {.name = {NULL}};
+	struct routes *r = routes_new(&s, 1, &source);
+	unsigned counts[4] = {0};
+	uint64_t i;
+
+	(void)state;
+	for (i = 0; i < 1000; i++) {
+		struct route_match m = ask_with(r, "next-shop.x", "/", "GET", &none, "192.0.2.1",
+						i * (UINT64_MAX / 1000));
+
+		counts[revision_of(&m)[strlen("shop/v")] - '0']++;
+	}
+	assert_int_equal(counts[1], 0);
+	assert_in_range(counts[2], 595, 605);
+	assert_in_range(counts[3], 395, 405);
+	routes_unref(&r);
+	service_free(&s);
+}
+
+static void
 test_revisions_of_other_services(void **state)
 {
 	struct msg_traffic traffic[] = {{.revision = (char[]){"gone/v7"}, .percent = 40},
@@ -616,6 +644,7 @@ main(void)
 		cmocka_unit_test(test_tags),
 		cmocka_unit_test(test_local_hosts),
 		cmocka_unit_test(test_hosts_of_tags),
+		cmocka_unit_test(test_tags_that_are_split),
 		cmocka_unit_test(test_revisions_of_other_services),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_rules_on_other_spellings),
