@@ -96,6 +96,9 @@ struct kn_revision_facts {
 	const char *waiting_reason, *waiting_message;
 	const char *ended_reason, *ended_message;
 	int64_t ended_code;
+	/* A name of a container and the imageID that runs in it, and so on; n strings. */
+	char *const *images;
+	size_t images_n;
 };
 
 struct kn_facts {

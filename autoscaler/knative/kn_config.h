@@ -85,6 +85,7 @@ enum kn_affinity { KN_AFFINITY_NONE, KN_AFFINITY_SPREAD_OVER_NODES };
 
 struct kn_deployment_config {
 	int64_t progress_deadline_s;
+	char *registries_skipping_tag_resolving; /* with commas between them */
 	enum kn_affinity default_affinity;
 };
 

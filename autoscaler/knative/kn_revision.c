@@ -7,6 +7,7 @@
 #include "autoscaler/knative/kn_annotations.h"
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_deployment.h"
+#include "autoscaler/knative/kn_image.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
 #include "autoscaler/knative/kn_routing.h"
@@ -190,6 +191,24 @@ create_deployment(struct revision_reconcile *r)
 										    r->document)));
 }
 
+/* Is the Deployment as it should be, but that it names images by their tags? */
+static bool
+is_up_to_date_but_for_digests(const struct revision_reconcile *r)
+{
+	json_t *document = kn_json_copy(r->document), *wanted, *changed;
+	json_t *status = kn_json_child(document, "status");
+
+	kn_json_set(status, "containerStatuses", NULL);
+	kn_json_set(status, "initContainerStatuses", NULL);
+	wanted = kn_deployment_make(r->ctx, r->object, document, r->replicas);
+	changed = kn_deployment_change(r->deployment_document, wanted);
+	json_decref(changed);
+	json_decref(wanted);
+	json_decref(document);
+	return changed == NULL;
+}
+
+/* A digest that has become known is put there once no pod runs: no pod is replaced for it. */
 static void
 update_deployment(struct revision_reconcile *r)
 {
@@ -199,8 +218,10 @@ update_deployment(struct revision_reconcile *r)
 		return;
 	wanted = kn_deployment_make(r->ctx, r->object, r->document, r->replicas);
 	changed = kn_deployment_change(r->deployment_document, wanted);
-	if (changed != NULL)
+	if (changed != NULL && (r->replicas == 0 || !is_up_to_date_but_for_digests(r)))
 		kn_plan_replace(r->plan, r->deployment, changed);
+	else
+		json_decref(changed);
 	json_decref(wanted);
 }
 
@@ -407,22 +428,56 @@ reflect_numbers(struct revision_reconcile *r)
 
 /* --- images --- */
 
-/* {name, imageDigest} of each container.  Tags are not looked up: no credentials of users are
- * read.  "" says so, as Knative does of registries that it is not to ask. */
-static json_t *
-make_images(const json_t *containers)
+/* What runs in the container, by the status of a pod; NULL: not known. */
+static const char *
+running_image(const struct revision_reconcile *r, const char *container)
 {
+	size_t i;
+
+	for (i = 0; r->facts.is_known && i + 1 < r->facts.images_n; i += 2)
+		if (strcmp(r->facts.images[i], container) == 0)
+			return r->facts.images[i + 1];
+	return NULL;
+}
+
+/* The reference by digest of what the container runs.  before: its entry in the status.  Registries
+ * are not asked, which would take the credentials of users: it is what the first pod has pulled.
+ * The caller's; NULL: not known. */
+static char *
+digest_of(const struct revision_reconcile *r, const json_t *container, const json_t *before)
+{
+	const char *image = kn_json_text(container, "image", NULL);
+	const char *known = kn_json_text(before, "imageDigest", NULL);
+	const char *running = running_image(r, kn_json_text(container, "name", NULL));
+
+	if (kn_image_has_digest(image))
+		return xstrdup(image);
+	if (*known != '\0')
+		return xstrdup(known);
+	return running == NULL
+		       ? NULL
+		       : kn_image_pin(image, running,
+				      r->ctx->config->deployment.registries_skipping_tag_resolving);
+}
+
+/* {name, imageDigest} of each container. */
+static json_t *
+make_images(const struct revision_reconcile *r, const char *containers, const char *statuses)
+{
+	const json_t *from = kn_json_at(r->document, "spec", containers, NULL);
+	const json_t *before = kn_json_at(r->document, "status", statuses, NULL);
 	json_t *list = json_array();
 	size_t i;
 
-	for (i = 0; i < json_array_size(containers); i++) {
-		const json_t *container = json_array_get(containers, i);
-		const char *image = kn_json_text(container, "image", NULL);
+	for (i = 0; i < json_array_size(from); i++) {
+		const json_t *container = json_array_get(from, i);
+		char *digest = digest_of(r, container, json_array_get(before, i));
 		json_t *one = json_object();
 
 		kn_json_set_text(one, "name", kn_json_text(container, "name", NULL));
-		kn_json_set_text(one, "imageDigest", strstr(image, "@sha256:") ? image : NULL);
+		kn_json_set_text(one, "imageDigest", digest);
 		CHECK(json_array_append_new(list, one) == 0);
+		free(digest);
 	}
 	return list;
 }
@@ -433,9 +488,11 @@ reflect_images(struct revision_reconcile *r)
 	const json_t *init = kn_json_at(r->document, "spec", "initContainers", NULL);
 
 	kn_json_set(r->status.status, "containerStatuses",
-		    make_images(kn_json_at(r->document, "spec", "containers", NULL)));
+		    make_images(r, "containers", "containerStatuses"));
 	kn_json_set(r->status.status, "initContainerStatuses",
-		    json_array_size(init) > 0 ? make_images(init) : NULL);
+		    json_array_size(init) > 0
+			    ? make_images(r, "initContainers", "initContainerStatuses")
+			    : NULL);
 }
 
 /* --- the Revision --- */

@@ -543,6 +543,7 @@ facts_of_revision(const struct kn_facts *facts, const char *ns, const char *name
 	const struct kn_world *w = facts->arg;
 	const json_t *deployment = find(w, KN_DEPLOYMENT, ns, name);
 	const char *image = image_of(deployment);
+	static char *images[2];
 	int32_t replicas;
 
 	if (deployment == NULL || kn_json_at(deployment, "status", NULL) == NULL)
@@ -551,6 +552,12 @@ facts_of_revision(const struct kn_facts *facts, const char *ns, const char *name
 	*out = (struct kn_revision_facts){
 		.is_known = true, .actual = replicas, .desired = replicas};
 	out->ready = can_run(w, image) ? replicas : 0;
+	if (out->ready > 0 && w->image_id != NULL) {
+		images[0] = (char *)(uintptr_t) "user-container";
+		images[1] = (char *)(uintptr_t)w->image_id;
+		out->images = images;
+		out->images_n = 2;
+	}
 	if (replicas == 0 || w->quota != NULL)
 		return true;
 	if (strstr(image, "missing") != NULL) {

@@ -33,9 +33,10 @@ struct kn_world {
 	unsigned dies_at; /* after so many writes the process is killed and begins anew; 0: never */
 
 	/* What a test can set. */
-	bool has_kubelet;  /* true at first; else Deployments stay without pods */
-	bool is_routed;	   /* what facts.is_routed says; true at first */
-	const char *quota; /* "…exceeded quota…": no pod can be created; NULL */
+	bool has_kubelet;     /* true at first; else Deployments stay without pods */
+	bool is_routed;	      /* what facts.is_routed says; true at first */
+	const char *image_id; /* what runs in user-container; NULL: not known */
+	const char *quota;    /* "…exceeded quota…": no pod can be created; NULL */
 	/* Refuse a write; NULL: carry it out. */
 	const char *(*refuse)(const struct kn_world *, const struct kn_write *);
 	int refuse_status;

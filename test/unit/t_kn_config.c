@@ -88,6 +88,8 @@ without_config_maps_knatives_defaults_hold(void **state)
 	assert_true(c->defaults.allow_container_concurrency_zero);
 	assert_int_equal(c->defaults.enable_service_links, KN_LINKS_OFF);
 	assert_int_equal(c->deployment.progress_deadline_s, 600);
+	assert_string_equal(c->deployment.registries_skipping_tag_resolving,
+			    "kind.local,ko.local,dev.local");
 	assert_int_equal(c->deployment.default_affinity, KN_AFFINITY_SPREAD_OVER_NODES);
 	assert_int_equal(c->gc.retain_since_create_s, 48 * 3600);
 	assert_int_equal(c->gc.retain_since_last_active_s, 15 * 3600);
@@ -189,7 +191,9 @@ both_spellings_are_taken_and_the_newer_one_wins(void **state)
 	assert_int_equal(c->network.http_protocol, KN_HTTP_REDIRECTED);
 	assert_int_equal(c->network.rollout_duration_s, 60);
 	assert_taken(c, "config-deployment",
-		     "{\"progressDeadline\":\"2m\",\"default-affinity-type\":\"none\"}");
+		     "{\"progressDeadline\":\"2m\",\"registriesSkippingTagResolving\":\"\","
+		     "\"default-affinity-type\":\"none\"}");
+	assert_string_equal(c->deployment.registries_skipping_tag_resolving, "");
 	assert_int_equal(c->deployment.progress_deadline_s, 120);
 	assert_int_equal(c->deployment.default_affinity, KN_AFFINITY_NONE);
 	kn_config_free(&c);

@@ -1,9 +1,10 @@
-/* kn_defaults and kn_deployment. */
+/* kn_defaults, kn_deployment and kn_image. */
 #include "test/unit/unit.h"
 
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_defaults.h"
 #include "autoscaler/knative/kn_deployment.h"
+#include "autoscaler/knative/kn_image.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
 
@@ -349,6 +350,50 @@ digests_and_deadlines(void **state)
 	made_fini(&m);
 }
 
+/* --- images --- */
+
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void
+images_and_what_runs_of_them(void **state)
+{
+	static const struct {
+		const char *image, *id, *pinned; /* without the digest; NULL: not pinned */
+	} v[] = {
+		{"nginx", "docker.io/library/nginx@sha256:" HEX, "nginx"},
+		{"nginx:1.2", "docker-pullable://nginx@sha256:" HEX, "nginx"},
+		{"docker.io/a/b:x", "index.docker.io/a/b@sha256:" HEX, "docker.io/a/b"},
+		{"localhost:5000/a:1", "localhost:5000/a@sha256:" HEX, "localhost:5000/a"},
+		{"localhost/a", "localhost/a@sha256:" HEX, "localhost/a"},
+		{"gcr.io/a/b/c", "gcr.io/a/b/c@sha256:" HEX, "gcr.io/a/b/c"},
+		/* imported by hand; another repository; no digest; a registry that is not asked */
+		{"a:1", "docker.io/library/import-2026-11-30@sha256:" HEX, NULL},
+		{"gcr.io/a/b", "gcr.io/a/c@sha256:" HEX, NULL},
+		{"a:1", "sha256:" HEX, NULL},
+		{"a:1", "a@sha256:12", NULL},
+		{"a:1", "", NULL},
+		{"ko.local/a:1", "ko.local/a@sha256:" HEX, NULL},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		char *pinned = kn_image_pin(v[i].image, v[i].id, "kind.local,ko.local");
+		char *wanted = v[i].pinned == NULL ? NULL
+						   : xasprintf("%s@sha256:" HEX, v[i].pinned);
+
+		if (wanted == NULL)
+			assert_null(pinned);
+		else
+			assert_string_equal(pinned, wanted);
+		free(wanted);
+		free(pinned);
+	}
+	assert_true(kn_image_has_digest("a@sha256:" HEX));
+	assert_false(kn_image_has_digest("a@sha256:" HEX "0"));
+	assert_false(kn_image_has_digest("a:1"));
+}
+
 int
 main(void)
 {
@@ -361,6 +406,7 @@ main(void)
 		cmocka_unit_test(later_defaults_change_nothing),
 		cmocka_unit_test(a_change_leaves_what_is_others),
 		cmocka_unit_test(digests_and_deadlines),
+		cmocka_unit_test(images_and_what_runs_of_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -413,6 +413,60 @@ a_start_that_takes_too_long(void **state)
 	kn_world_close(&w);
 }
 
+#define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static const char *
+deployed_image(const struct kn_world *w)
+{
+	const json_t *pod = kn_json_at(kn_world_get(w, KN_DEPLOYMENT, "hello-00001-deployment"),
+				       "spec", "template", "spec", NULL);
+
+	return kn_json_text(json_array_get(json_object_get(pod, "containers"), 0), "image", NULL);
+}
+
+static const char *
+digest(const struct kn_world *w)
+{
+	const json_t *statuses = kn_json_at(kn_world_get(w, KN_REVISION, "hello-00001"), "status",
+					    "containerStatuses", NULL);
+
+	assert_string_equal(kn_json_text(json_array_get(statuses, 0), "name", NULL),
+			    "user-container");
+	return kn_json_text(json_array_get(statuses, 0), "imageDigest", NULL);
+}
+
+static void
+a_digest_that_the_first_pod_ran(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	service(&w, "quay.io/a/app:1", "", NULL);
+	kn_world_run(&w);
+	assert_string_equal(digest(&w), "");
+	w.image_id = "docker-pullable://quay.io/a/app@sha256:" HEX;
+	kn_world_run(&w);
+	assert_string_equal(digest(&w), "quay.io/a/app@sha256:" HEX);
+	assert_string_equal(deployed_image(&w), "quay.io/a/app:1"); /* it runs */
+	w.desired = 0;
+	kn_world_run(&w);
+	assert_string_equal(deployed_image(&w), "quay.io/a/app@sha256:" HEX);
+	assert_string_equal(READY(&w), "True");
+	/* What runs later changes nothing. */
+	w.image_id = "quay.io/a/app@sha256:1" HEX;
+	w.desired = 1;
+	kn_world_run(&w);
+	assert_string_equal(digest(&w), "quay.io/a/app@sha256:" HEX);
+	kn_world_close(&w);
+
+	begin(&w);
+	service(&w, "quay.io/a/app@sha256:" HEX, "", NULL);
+	kn_world_run(&w);
+	assert_string_equal(digest(&w), "quay.io/a/app@sha256:" HEX);
+	kn_world_close(&w);
+}
+
 static void
 annotations_with_a_mistake(void **state)
 {
@@ -598,6 +652,7 @@ main(void)
 		cmocka_unit_test(metadata_goes_down),
 		cmocka_unit_test(scaled_to_zero_it_stays_ready),
 		cmocka_unit_test(a_start_that_takes_too_long),
+		cmocka_unit_test(a_digest_that_the_first_pod_ran),
 		cmocka_unit_test(annotations_with_a_mistake),
 		cmocka_unit_test(a_class_of_another_autoscaler),
 		cmocka_unit_test(a_refusal_is_shown),
