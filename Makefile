@@ -230,6 +230,9 @@ soak: all $(CHAOS) ## MINUTES (10) with everything on: memory, descriptors and p
 usage-kills: $(B)/unit/t_usage_kills ## kill the writer of the usage journal 1,000 times, and compare with what ran
 	@USAGE_KILLS=$(or $(KILLS),1000) $(RUN) $(B)/unit/t_usage_kills
 
+knative-kills: all ## kill the autoscaler at each write while Knative Services come, change and go
+	@$(CHECK_ENV) KNATIVE_KILLS=all $(RUN) $(PYTHON) -m pytest -q -p no:cacheprovider test/system/test_knative_kills.py $(PYTEST_ARGS)
+
 systemd: all ## both programs under a systemd of their own, in namespaces: needs root, and debootstrap; SYSTEMD_ARGS=--help
 	@$(PYTHON) test/systemd/run $(SYSTEMD_ARGS)
 
@@ -339,5 +342,5 @@ help: ## print this list
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 FORCE:
-.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak systemd usage-kills fuzz fuzz-all bench deps build-deps run man install format clean help
+.PHONY: FORCE all apps test checks lint unit system test-kubernetes kubernetes-system chaos soak systemd usage-kills knative-kills fuzz fuzz-all bench deps build-deps run man install format clean help
 .SECONDARY:

@@ -9,11 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/knative/knative.h"
 #include "autoscaler/kube/kube_config.h"
 #include "autoscaler/kube/kube_http.h"
 #include "autoscaler/kube/kube_recorder.h"
 #include "autoscaler/kube/kube_watch.h"
 #include "autoscaler/kubernetes/kube_collection.h"
+#include "autoscaler/kubernetes/kube_facts.h"
+#include "autoscaler/kubernetes/kube_found.h"
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_pod.h"
 #include "autoscaler/kubernetes/kube_pods.h"
@@ -42,6 +45,8 @@ struct kube_driver {
 	struct kube_collections *collections;
 	struct kube_pods *pods;
 	struct kube_services *services; /* NULL: annotations are not read */
+	struct kn_controllers *knative; /* NULL: Knative's objects are not served */
+	struct kube_found found;	/* the services of both */
 	bool is_closing;
 };
 
@@ -96,6 +101,8 @@ reconcile(struct kube_driver *d, struct kube_workload *w)
 	wait = kube_workload_sooner(wait, kube_view_show(w, d->pods));
 	wait = kube_workload_sooner(wait, kube_report_step(w));
 	wait = kube_workload_sooner(wait, expect_echoes(d, w));
+	if (d->knative != NULL && strcmp(w->kind->name, "Deployment") == 0)
+		knative_deployment_changed(d->knative, w->ns, w->name);
 	if (wait != 0)
 		loop_timer_set(&w->timer, wait);
 	else
@@ -281,11 +288,24 @@ kubernetes_instance_refuses(struct driver *driver, const char *id)
 static const struct service_conf *
 kubernetes_services(struct driver *driver, const struct settings *settings, size_t *n)
 {
-	static const struct service_conf none;
 	struct kube_driver *d = of(driver);
 
-	*n = 0;
-	return d->services == NULL ? &none : kube_services_get(d->services, settings, n);
+	return kube_found_get(&d->found, d->services, d->knative, settings, n);
+}
+
+static uint64_t
+kubernetes_services_serial(struct driver *driver)
+{
+	return of(driver)->found.serial;
+}
+
+static void
+kubernetes_routed(struct driver *driver, uint64_t serial)
+{
+	struct kube_driver *d = of(driver);
+
+	if (d->knative != NULL)
+		knative_routed(d->knative, serial);
 }
 
 /* --- callbacks --- */
@@ -303,6 +323,8 @@ on_back(int64_t since_ns, void *arg)
 		 (long long)((clk_now() - since_ns) / CLK_MS));
 	if (d->services != NULL)
 		kube_services_reconnect(d->services, since_ns);
+	if (d->knative != NULL)
+		knative_reconnect(d->knative, since_ns);
 	kube_collections_reconnect(d->collections, since_ns);
 	kube_pods_reconnect(d->pods, since_ns);
 	LIST_FOREACH(&d->workloads.all, node, tmp) {
@@ -352,10 +374,35 @@ watch_annotations(struct kube_driver *d, const struct settings *s, bool is_reloa
 			on_services_change, d);
 }
 
+static bool
+on_facts(const char *ns, const char *deployment, struct kn_revision_facts *out, void *arg)
+{
+	const struct kube_driver *d = arg;
+
+	return kube_facts_get(&d->workloads, ns, deployment, out);
+}
+
+static void
+open_knative(struct kube_driver *d, const struct settings *s)
+{
+	const struct knative_conf conf = {.shared = &d->shared,
+					  .recorder = d->recorder,
+					  .settings = s,
+					  .revision = on_facts,
+					  .on_services = on_services_change,
+					  .arg = d};
+
+	d->knative = knative_open(&conf);
+}
+
 static void
 kubernetes_use_settings(struct driver *driver, const struct settings *s)
 {
-	watch_annotations(of(driver), s, true);
+	struct kube_driver *d = of(driver);
+
+	watch_annotations(d, s, true);
+	if (d->knative != NULL)
+		knative_use(d->knative, s);
 }
 
 static struct driver *
@@ -382,6 +429,8 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 	d->collections = kube_collections_new(&d->shared, &d->workloads);
 	d->pods = kube_pods_new(&d->shared, &d->workloads);
 	watch_annotations(d, s, false);
+	if (s->autoscaler.knative)
+		open_knative(d, s);
 	return &d->driver;
 }
 
@@ -419,7 +468,9 @@ finish_close(struct kube_driver *d)
 	LIST_FOREACH(&d->workloads.all, node, tmp)
 		drop_workload(container_of(node, struct kube_workload, node));
 	kube_pods_free(&d->pods);
+	knative_close(&d->knative);
 	kube_services_free(&d->services);
+	kube_found_fini(&d->found);
 	kube_collections_free(&d->collections);
 	kube_workloads_fini(&d->workloads);
 	kube_recorder_free(&d->recorder);
@@ -440,4 +491,6 @@ const struct driver_class driver_kubernetes = {
 	.close = kubernetes_close,
 	.counts = kubernetes_counts,
 	.services = kubernetes_services,
+	.services_serial = kubernetes_services_serial,
+	.routed = kubernetes_routed,
 };

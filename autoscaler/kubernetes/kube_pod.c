@@ -13,7 +13,8 @@
 #include "common/settings.h"
 #include "common/text.h"
 
-#define TEXT_LONGEST 253 /* bytes kept of a name or an annotation */
+#define TEXT_LONGEST 253     /* bytes kept of a name or an annotation */
+#define MESSAGE_LONGEST 1024 /* of what the status says of its trouble */
 
 static void
 set_text(char **to, const char *text)
@@ -50,6 +51,22 @@ kube_pod_new(struct kube_workload *w, const struct kube_event *ev)
 	return pod;
 }
 
+static void
+trouble_free(struct kube_pod *pod)
+{
+	struct kube_pod_trouble *t = pod->trouble;
+
+	if (t == NULL)
+		return;
+	free(t->ended_message);
+	free(t->ended_reason);
+	free(t->waiting_message);
+	free(t->waiting_reason);
+	free(t->unscheduled);
+	free(t);
+	pod->trouble = NULL;
+}
+
 void
 kube_pod_free(struct kube_pod *pod)
 {
@@ -57,6 +74,7 @@ kube_pod_free(struct kube_pod *pod)
 	list_remove(&pod->workload->pods, &pod->node);
 	hmap_remove(&pod->workload->all->pods, pod->uid);
 	kube_http_cancel(&pod->cost.request);
+	trouble_free(pod);
 	free(pod->problem);
 	free(pod->cost.before);
 	free(pod->cost.ours);
@@ -148,6 +166,32 @@ take_problem(struct kube_pod *pod, const struct kube_event *ev, const struct kub
 	pod->problem->age_ns = kube_time_age(kube_event_unready_time(ev), clk_wall());
 }
 
+/* At most MESSAGE_LONGEST bytes of it; NULL of NULL. */
+static char *
+message_of(const char *text)
+{
+	return text == NULL ? NULL : xstrndup(text, MESSAGE_LONGEST);
+}
+
+static void
+take_trouble(struct kube_pod *pod, const struct kube_pod_fields *f)
+{
+	struct kube_pod_trouble *t;
+
+	trouble_free(pod);
+	if (f->is_ready || (f->trouble_container == NULL && f->unscheduled_message == NULL))
+		return;
+	t = pod->trouble = xcalloc(1, sizeof *t);
+	t->unscheduled = message_of(f->unscheduled_message);
+	if (f->trouble_container == NULL)
+		return;
+	t->waiting_reason = message_of(f->waiting_reason);
+	t->waiting_message = message_of(f->waiting_message);
+	t->ended_reason = message_of(f->ended_reason);
+	t->ended_message = message_of(f->ended_message);
+	t->ended_code = f->ended_code;
+}
+
 void
 kube_pod_update(struct kube_pod *pod, const struct kube_event *ev, const struct kube_pod_fields *f)
 {
@@ -155,6 +199,7 @@ kube_pod_update(struct kube_pod *pod, const struct kube_event *ev, const struct 
 	take_health(pod, f);
 	take_address(pod, ev, f);
 	take_problem(pod, ev, f);
+	take_trouble(pod, f);
 	set_text(&pod->cost.shown, f->cost);
 	set_text(&pod->cost.ours, f->cost_ours);
 	kube_workload_changed(pod->workload);

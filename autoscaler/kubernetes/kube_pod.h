@@ -1,7 +1,7 @@
 /* kube_pod - a pod that is an instance of a revision: where it serves, and whether it does.
  * Memory: this struct, name, uid and address, and an entry in the map by uid take less than
  * 1 KiB, whatever the object says.  The text of its probes is kept, too (at most 8 KiB), and while
- * something keeps it from running 600 bytes that say what.
+ * something keeps it from running less than 5 KiB that say what.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_POD_H
 #define AUTOSCALER_KUBERNETES_KUBE_POD_H
@@ -27,6 +27,15 @@ struct kube_pod_cost {
 	bool is_mark_sent, is_mark_refused;
 };
 
+/* What its status says of what keeps it from running, as it says it. */
+struct kube_pod_trouble {
+	char *unscheduled; /* the scheduler's message; NULL: it is not waiting for a node */
+	/* Of a container that waits to run, and of how one ended; NULL: there is none. */
+	char *waiting_reason, *waiting_message;
+	char *ended_reason, *ended_message;
+	int64_t ended_code;
+};
+
 struct kube_pod {
 	struct list_node node; /* the workload's pods */
 	struct kube_workload *workload;
@@ -48,7 +57,8 @@ struct kube_pod {
 	int64_t started_ns; /* 0: not known: it was there before the driver */
 	bool is_victim;	    /* set_scale() names it: it goes if any pod goes */
 	struct kube_pod_cost cost;
-	struct kube_problem *problem; /* that keeps it from running; NULL: none */
+	struct kube_problem *problem;	  /* that keeps it from running; NULL: none */
+	struct kube_pod_trouble *trouble; /* likewise, in the status's words */
 };
 
 /* A pod of w that was not known before; kube_pod_update() fills in the rest. */

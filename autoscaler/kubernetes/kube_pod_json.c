@@ -110,6 +110,7 @@ take_trouble(const json_t *at, struct kube_pod_fields *p)
 	p->waiting_reason = is_waiting ? reason : NULL;
 	p->waiting_message = kube_field_text_or_empty(waiting, "message");
 	p->ended_reason = ended == NULL ? NULL : kube_field_text_or_empty(ended, "reason");
+	p->ended_message = kube_field_text_or_empty(ended, "message");
 	p->ended_code = kube_field_number(ended, "exitCode", 0);
 }
 

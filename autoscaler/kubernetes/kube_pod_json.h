@@ -32,6 +32,7 @@ struct kube_pod_fields {
 	bool is_trouble_past;
 	const char *waiting_reason, *waiting_message; /* why it does not run; NULL: no reason */
 	const char *ended_reason;		      /* how it ended: "Error"; NULL: it did not */
+	const char *ended_message;		      /* what it has left to be read; "": nothing */
 	int64_t ended_code;			      /* its exit status */
 };
 void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *);

@@ -1,0 +1,411 @@
+#include "autoscaler/knative/knative.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "autoscaler/knative/kn_cache.h"
+#include "autoscaler/knative/kn_config.h"
+#include "autoscaler/knative/kn_handlers.h"
+#include "autoscaler/knative/kn_machine.h"
+#include "autoscaler/knative/kn_output.h"
+#include "autoscaler/knative/kn_watches.h"
+#include "autoscaler/kube/kube_fields.h"
+#include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_watch.h"
+#include "common/clk.h"
+#include "common/file.h"
+#include "common/hmap.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/settings.h"
+#include "common/text.h"
+
+#define WEBHOOK "validation.webhook.serving.knative.dev"
+#define WEBHOOK_PATH                                                                               \
+	"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/" WEBHOOK
+#define ASK_AGAIN (300 * CLK_S) /* while Knative Serving itself is there */
+#define RESOLV_MOST ((size_t)64 << 10)
+/* Time that on_services takes is at most a quarter of all time. */
+#define CHANGE_PAUSE 3
+#define CHANGE_PAUSE_MOST CLK_S
+
+struct kn_controllers {
+	struct knative_conf c;
+	struct kn_config *config;
+	struct hmap
+		config_seen; /* names of ConfigMaps to their resourceVersion, as they were read */
+	struct kn_machine *machine;
+	struct kn_watches *watches; /* NULL: asking */
+	struct kn_output *output;
+	struct kn_facts facts;
+	uint64_t routed; /* serial */
+	bool is_refused; /* Knative Serving itself is there */
+	bool is_known;	 /* each kind was listed once, or cannot be: the services are complete */
+	int kubernetes_minor;
+	struct kube_request *request;
+	struct loop_timer ask, change;
+	struct backoff backoff;
+	char *refusal;		   /* why the question could not be asked, as logged last */
+	int64_t change_not_before; /* on_services */
+};
+
+static struct kn_output_input
+input_of(const struct kn_controllers *k)
+{
+	return (struct kn_output_input){.cache = kn_machine_cache(k->machine),
+					.config = k->config,
+					.settings = k->c.settings};
+}
+
+/* --- facts --- */
+
+static bool
+on_revision(const struct kn_facts *f, const char *ns, const char *deployment,
+	    struct kn_revision_facts *out)
+{
+	const struct kn_controllers *k = f->arg;
+
+	return k->c.revision(ns, deployment, out, k->c.arg);
+}
+
+static bool
+on_is_routed(const struct kn_facts *f, const char *ns, const char *route)
+{
+	const struct kn_controllers *k = f->arg;
+	const struct kn_output_input in = input_of(k);
+
+	return kn_output_is_routed(k->output, &in, ns, route, k->routed);
+}
+
+static const char *
+on_refusal(const struct kn_facts *f, const char *ns, const char *route)
+{
+	const struct kn_controllers *k = f->arg;
+
+	return kn_output_refusal(k->output, ns, route);
+}
+
+/* --- ConfigMaps --- */
+
+static void
+forget_seen(struct kn_controllers *k)
+{
+	size_t at = 0;
+	void *rv;
+
+	while (hmap_next(&k->config_seen, &at, NULL, &rv))
+		free(rv);
+	hmap_fini(&k->config_seen);
+}
+
+/* Take one that has changed.  True: the config has. */
+static bool
+take_config_map(struct kn_controllers *k, const struct kn_object *o)
+{
+	const char *seen = hmap_find(&k->config_seen, o->name);
+	bool is_change;
+	json_t *json;
+
+	if (!kn_config_is_read(o->name) || text_equal(seen, o->rv))
+		return false;
+	json = kn_object_json(o);
+	is_change = kn_config_apply(k->config, o->name, json_object_get(json, "data"));
+	json_decref(json);
+	free(hmap_put(&k->config_seen, o->name, xstrdup(o->rv)));
+	return is_change;
+}
+
+/* Those that have gone leave Knative's defaults. */
+static bool
+drop_config_maps(struct kn_controllers *k)
+{
+	const struct kn_cache *cache = kn_machine_cache(k->machine);
+	bool is_change = false;
+	const char *name;
+	size_t at = 0;
+	void *rv;
+
+	while (hmap_next(&k->config_seen, &at, &name, &rv)) {
+		if (kn_cache_find(cache, KN_CONFIG_MAP, KN_CONFIG_NAMESPACE, name) != NULL)
+			continue;
+		is_change |= kn_config_apply(k->config, name, NULL);
+		hmap_remove(&k->config_seen, name);
+		free(rv);
+	}
+	return is_change;
+}
+
+static void
+take_config(struct kn_controllers *k)
+{
+	const struct kn_cache *cache = kn_machine_cache(k->machine);
+	const struct kn_object *o = NULL;
+	bool is_change = drop_config_maps(k);
+
+	while ((o = kn_cache_next(cache, KN_CONFIG_MAP, NULL, o)) != NULL)
+		is_change |= take_config_map(k, o);
+	if (is_change)
+		kn_machine_mark_all(k->machine);
+}
+
+/* --- services --- */
+
+/* A description of all services goes out for each call, so that a storm of changes must not
+ * call it each time. */
+static void
+on_change_due(void *arg)
+{
+	struct kn_controllers *k = arg;
+	const struct kn_output_input in = input_of(k);
+	int64_t now = clk_now(), took;
+
+	if (now < k->change_not_before) {
+		loop_timer_set(&k->change, k->change_not_before - now);
+		return;
+	}
+	if (kn_output_is_current(k->output, &in))
+		return;
+	k->c.on_services(k->c.arg);
+	took = clk_now() - now;
+	k->change_not_before = now + took + MIN(CHANGE_PAUSE * took, CHANGE_PAUSE_MOST);
+}
+
+static void
+on_change(void *arg)
+{
+	struct kn_controllers *k = arg;
+
+	if (k->watches == NULL || !k->is_known)
+		return;
+	take_config(k);
+	if (!loop_timer_pending(&k->change))
+		on_change_due(k);
+}
+
+const struct service_conf *
+knative_services(struct kn_controllers *k, const struct settings *settings,
+		 const struct kn_claims *claims, uint64_t serial, size_t *n)
+{
+	static const struct service_conf none;
+	struct kn_output_input in;
+	const struct service_conf *v;
+	const char *ns, *name;
+
+	*n = 0;
+	if (!k->is_known)
+		return NULL;
+	if (k->watches == NULL)
+		return &none;
+	in = input_of(k);
+	in.settings = settings;
+	v = kn_output_services(k->output, &in, claims, serial, n);
+	while (kn_output_next_refusal(k->output, &ns, &name)) {
+		kn_machine_mark(k->machine, KN_ROUTE, ns, name);
+		kn_machine_mark(k->machine, KN_DOMAIN_MAPPING, ns, name);
+	}
+	return v;
+}
+
+void
+knative_routed(struct kn_controllers *k, uint64_t serial)
+{
+	k->routed = MAX(k->routed, serial);
+	kn_machine_mark_unrouted(k->machine);
+}
+
+void
+knative_deployment_changed(struct kn_controllers *k, const char *ns, const char *name)
+{
+	kn_machine_mark_deployment(k->machine, ns, name);
+}
+
+/* --- listing --- */
+
+/* As far as they can be found out, the services are complete. */
+static void
+set_known(struct kn_controllers *k)
+{
+	k->is_known = true;
+	k->c.on_services(k->c.arg);
+}
+
+static void
+on_listed(void *arg)
+{
+	struct kn_controllers *k = arg;
+
+	if (!kn_watches_are_settled(k->watches))
+		return;
+	take_config(k);
+	if (kn_watches_are_listed(k->watches)) {
+		log_info(NULL, "Knative's objects are listed", "objects=%zu",
+			 kn_cache_count(kn_machine_cache(k->machine)));
+		kn_machine_start(k->machine, k->kubernetes_minor);
+	}
+	set_known(k);
+}
+
+static void
+watch(struct kn_controllers *k)
+{
+	if (k->is_refused)
+		log_info(NULL, "Knative Serving itself has gone: its objects are served here",
+			 "webhook=%s", WEBHOOK);
+	k->is_refused = false;
+	k->watches = kn_watches_new(k->c.shared, kn_machine_cache(k->machine),
+				    &k->c.settings->autoscaler.namespaces, on_listed, k);
+}
+
+/* --- asking --- */
+
+static void
+log_refusal(struct kn_controllers *k, const char *why)
+{
+	if (!text_equal(k->refusal, why))
+		log_warn(NULL, "cannot find out whether Knative Serving itself is in this cluster",
+			 "webhook=%s err=%s", WEBHOOK, why);
+	text_replace(&k->refusal, why);
+}
+
+static void
+on_webhook(const struct kube_answer *a, void *arg)
+{
+	struct kn_controllers *k = arg;
+	char why[600];
+
+	k->request = NULL;
+	if (a->status == 404) {
+		watch(k);
+		return;
+	}
+	if (a->status == 200) {
+		if (!k->is_refused)
+			log_error(NULL,
+				  "Knative Serving itself is in this cluster: remove it, or set "
+				  "knative to no",
+				  "webhook=%s", WEBHOOK);
+		loop_timer_set(&k->ask, ASK_AGAIN);
+		if (!k->is_refused)
+			set_known(k);
+		k->is_refused = true;
+		return;
+	}
+	kube_http_explain(a, "get", "validatingwebhookconfigurations",
+			  "admissionregistration.k8s.io", "", why, sizeof why);
+	log_refusal(k, why);
+	loop_timer_set(&k->ask, kube_http_delay(&k->backoff, a));
+	if (!k->is_known && a->status >= 400 && a->status < 500)
+		set_known(k); /* other services need not wait until the right is granted */
+}
+
+static const struct kube_call_ops webhook_ops = {.on_done = on_webhook};
+
+static void
+on_version(const struct kube_answer *a, void *arg)
+{
+	static const struct kube_call call = {.method = "GET",
+					      .path = WEBHOOK_PATH,
+					      .priority = KUBE_NORMAL,
+					      .timeout = KUBE_CALL_TIMEOUT};
+	struct kn_controllers *k = arg;
+	json_t *doc = a->status == 200 ? kube_json_parse(a->body, a->n, NULL) : NULL;
+
+	k->request = NULL;
+	if (doc == NULL) {
+		loop_timer_set(&k->ask, kube_http_delay(&k->backoff, a));
+		return;
+	}
+	/* "30", or "30+" */
+	k->kubernetes_minor = (int)strtol(kube_field_text_or_empty(doc, "minor"), NULL, 10);
+	json_decref(doc);
+	k->request = kube_http_call(k->c.shared->http, &call, &webhook_ops, k);
+}
+
+static const struct kube_call_ops version_ops = {.on_done = on_version};
+
+static void
+on_ask(void *arg)
+{
+	static const struct kube_call call = {.method = "GET",
+					      .path = "/version",
+					      .priority = KUBE_NORMAL,
+					      .timeout = KUBE_CALL_TIMEOUT};
+	struct kn_controllers *k = arg;
+
+	k->request = kube_http_call(k->c.shared->http, &call, &version_ops, k);
+}
+
+/* --- life --- */
+
+void
+knative_use(struct kn_controllers *k, const struct settings *settings)
+{
+	k->c.settings = settings;
+	kn_machine_use(k->machine, settings);
+	if (k->watches != NULL)
+		kn_watches_use(k->watches, &settings->autoscaler.namespaces);
+}
+
+void
+knative_set_writer(struct kn_controllers *k, bool is_writer)
+{
+	kn_machine_set_writer(k->machine, is_writer);
+}
+
+void
+knative_reconnect(struct kn_controllers *k, int64_t since_ns)
+{
+	if (k->watches != NULL)
+		kn_watches_reconnect(k->watches, since_ns);
+	else if (k->request == NULL && !k->is_refused)
+		loop_timer_set(&k->ask, 0);
+}
+
+struct kn_controllers *
+knative_open(const struct knative_conf *c)
+{
+	struct kn_controllers *k = xcalloc(1, sizeof *k);
+	struct kn_machine_conf conf = {.loop = c->shared->loop,
+				       .http = c->shared->http,
+				       .recorder = c->recorder,
+				       .handlers = &kn_handlers,
+				       .facts = &k->facts,
+				       .settings = c->settings};
+	struct err e; /* without that file the cluster's domain is the usual one */
+	char *resolv = file_read("/etc/resolv.conf", RESOLV_MOST, NULL, &e);
+
+	k->c = *c;
+	k->config = kn_config_new(resolv);
+	free(resolv);
+	hmap_init(&k->config_seen);
+	k->facts = (struct kn_facts){on_revision, on_is_routed, on_refusal, k};
+	conf.config = k->config;
+	k->machine = kn_machine_new(&conf, on_change, k);
+	k->output = kn_output_new();
+	backoff_init(&k->backoff, 100 * CLK_MS, 30 * CLK_S);
+	loop_timer_init(&k->ask, c->shared->loop, on_ask, k);
+	loop_timer_init(&k->change, c->shared->loop, on_change_due, k);
+	loop_timer_set(&k->ask, 0);
+	return k;
+}
+
+void
+knative_close(struct kn_controllers **kp)
+{
+	struct kn_controllers *k = *kp;
+
+	*kp = NULL;
+	if (k == NULL)
+		return;
+	kube_http_cancel(&k->request);
+	loop_timer_fini(&k->change);
+	loop_timer_fini(&k->ask);
+	kn_watches_free(&k->watches);
+	kn_machine_free(&k->machine);
+	kn_output_free(&k->output);
+	kn_config_free(&k->config);
+	forget_seen(k);
+	free(k->refusal);
+	free(k);
+}

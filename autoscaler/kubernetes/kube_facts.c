@@ -1,0 +1,47 @@
+#include "autoscaler/kubernetes/kube_facts.h"
+
+#include "autoscaler/knative/kn.h"
+#include "autoscaler/kubernetes/kube_pod.h"
+#include "autoscaler/kubernetes/kube_workload.h"
+
+/* Of several pods that are in trouble the first counts, as with Knative. */
+static void
+take_trouble(const struct kube_pod_trouble *t, struct kn_revision_facts *f)
+{
+	f->unscheduled = t->unscheduled;
+	f->waiting_reason = t->waiting_reason;
+	f->waiting_message = t->waiting_message;
+	f->ended_reason = t->ended_reason;
+	f->ended_message = t->ended_message;
+	f->ended_code = t->ended_code;
+}
+
+bool
+kube_facts_get(const struct kube_workloads *all, const char *ns, const char *deployment,
+	       struct kn_revision_facts *f)
+{
+	const struct kube_workload *w = kube_workloads_find(all, "apps", "Deployment", ns,
+							    deployment);
+	bool has_trouble = false;
+	struct list_node *node, *tmp;
+
+	*f = (struct kn_revision_facts){.actual = -1, .desired = -1, .ready = -1};
+	if (w == NULL)
+		return false;
+	f->is_known = w->is_known_once && w->replicas.exists;
+	if (!f->is_known)
+		return true;
+	f->ready = 0;
+	LIST_FOREACH(&w->pods, node, tmp) {
+		const struct kube_pod *pod = container_of(node, struct kube_pod, node);
+
+		f->ready += kube_pod_is_serving(pod);
+		if (has_trouble || pod->trouble == NULL || pod->is_deleting)
+			continue;
+		has_trouble = true;
+		take_trouble(pod->trouble, f);
+	}
+	f->actual = f->ready;
+	f->desired = (int32_t)MIN(kube_replicas_current(&w->replicas), (uint32_t)INT32_MAX);
+	return true;
+}
