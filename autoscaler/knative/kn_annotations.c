@@ -321,7 +321,8 @@ put(const struct filling *f, const char *name, const char *text)
 {
 	const struct key *k = settings_key_find(name, IN_REVISION);
 
-	if (k != NULL && conf_find(f->to, name) == NULL)
+	CHECK(k != NULL);
+	if (conf_find(f->to, name) == NULL)
 		conf_add_text(conf_add_value(f->to, k, 0), text, strlen(text), 0);
 }
 

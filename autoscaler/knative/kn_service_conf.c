@@ -223,7 +223,7 @@ load_service(const struct kn_output_input *in, const char *name, const json_t *r
 	struct kube_annotation *v = take_annotations(route, &n, mistakes);
 
 	kube_annotations_add(s, "none", false, v, n, &errors);
-	if (tag_header != NULL && in->config->features.tag_header_based_routing != KN_DISABLED &&
+	if (in->config->features.tag_header_based_routing != KN_DISABLED &&
 	    conf_find(s, tag_header->name) == NULL)
 		conf_add_text(conf_add_value(s, tag_header, 0), yes, strlen(yes), 0);
 	conf = load(in->settings, s, &errors, v, n, mistakes);

@@ -172,6 +172,10 @@ what_becomes_of_them(void **state)
 	assert_int_equal(r->limits.response_timeout, 30 * S);
 	assert_int_equal(r->limits.stall_timeout, 30 * S);
 	assert_int_equal(r->limits.tunnel_timeout, 30 * S);
+	assert_int_equal(r->limits.tunnel_max_lifetime, 30 * S);
+	assert_int_equal(r->limits.response_start_timeout, 30 * S);
+	assert_int_equal(r->launch.drain_timeout, 100 * S);
+	assert_true(r->limits.knative_headers);
 	settings_service_free(&conf);
 
 	/* No Route names it: it keeps nothing. */
