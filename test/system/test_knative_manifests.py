@@ -1,12 +1,13 @@
 """conf/kubernetes/knative without a cluster."""
 import os
 import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from helpers import WAIT_S
+from helpers import BUILD, WAIT_S
 from kube_knative import GROUP, HERE, VERSIONS, definitions, documents
 
 
@@ -145,3 +146,123 @@ def test_rights_of_users_go_to_the_roles_that_a_cluster_has():
         key = "rbac.authorization.k8s.io/aggregate-to-" + name.rpartition("-")[2]
         assert role["metadata"]["labels"][key] == "true"
         assert all(r["apiGroups"] == [GROUP] and r["resources"] == ["*"] for r in role["rules"])
+
+
+# --- the component, and its installation
+
+BASE = os.path.dirname(HERE)
+
+
+def read(*path):
+    with open(os.path.join(*path)) as f:
+        return f.read()
+
+
+def test_the_component_names_all_files():
+    component, = documents(os.path.join(HERE, "kustomization.yaml"))
+    named = set(component["resources"])
+    existing = {n for n in os.listdir(HERE) if n.endswith(".yaml")}
+    existing |= {"crds/" + n for n in os.listdir(os.path.join(HERE, "crds"))}
+    assert existing - named == {"kustomization.yaml", "mutating.yaml"} and named <= existing
+    assert component["configMapGenerator"] == [
+        {"name": "activator", "namespace": "activator", "behavior": "replace",
+         "files": ["activator.conf"]}]
+
+
+@pytest.mark.parametrize("program", ["activator", "autoscaler"])
+def test_the_conf_file_is_that_of_the_base_and_says_knative(program):
+    done = subprocess.run([os.path.join(BUILD, program), "-t", "-c",
+                           os.path.join(HERE, "activator.conf")], capture_output=True, text=True,
+                          timeout=WAIT_S, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    base = read(BASE, "activator.conf").splitlines()
+    mine = read(HERE, "activator.conf").splitlines()
+    assert [x for x in mine if x not in base and not re.match(r"\s*#", x)] == ["    knative = yes"]
+    assert [x for x in base if x not in mine and not re.match(r"\s*#", x)] == [
+        '    namespaces = {"default"}']
+
+
+def test_the_account_may_read_config_maps_where_they_are():
+    docs = documents(os.path.join(HERE, "configmaps.yaml"))
+    namespace, = documents(os.path.join(HERE, "namespace.yaml"))
+    role = next(r for r in roles("rights.yaml") if r["kind"] == "Role")
+    assert {d["metadata"]["namespace"] for d in docs} == {namespace["metadata"]["name"]} == {
+        role["metadata"]["namespace"]}
+    assert not any(d.get("data") for d in docs)
+    names = {d["metadata"]["name"] for d in docs}
+    for name in "policies.yaml", "mutating.yaml":
+        for spec in policies(name)[1].values():
+            assert spec.get("paramRef", {}).get("name", "config-features") in names
+
+
+KUBECTL = """#!/bin/sh
+echo "$@" >>"$STUB/calls"
+case "$*" in
+*validatingwebhookconfiguration*) cat "$STUB/webhook" ;;
+*jsonpath=*labels*) cat "$STUB/label" ;;
+*'get crd'*) cat "$STUB/crd" ;;
+*--raw*) cat "$STUB/admission" ;;
+kustomize*) test -e "$2/kustomization.yaml" && cat "$2/kustomization.yaml" &&
+    echo 'image: activator:0.1.0' ;;
+'apply -f -') cat >"$STUB/applied" ;;
+esac
+"""
+
+
+def install(path, *args, webhook="", crd="", label="", admission="validatingadmissionpolicies"):
+    """(what install.sh has done, the calls of kubectl)"""
+    for name, contents in (("webhook", webhook), ("crd", crd), ("label", label),
+                           ("admission", admission), ("kubectl", KUBECTL), ("calls", "")):
+        (path / name).write_text(contents)
+    (path / "kubectl").chmod(0o755)
+    done = subprocess.run(["sh", os.path.join(HERE, "install.sh"), *args], capture_output=True,
+                          text=True, timeout=WAIT_S, stdin=subprocess.DEVNULL, env={
+                              **os.environ, "STUB": str(path),
+                              "PATH": "%s:%s" % (path, os.environ["PATH"])})
+    return done, (path / "calls").read_text().splitlines()
+
+
+@pytest.mark.parametrize("cluster, text", [
+    ({"webhook": "validatingwebhookconfiguration/x"}, "Knative Serving is installed here"),
+    ({"crd": "crd/services.serving.knative.dev", "label": "knative-serving"}, "is not from here"),
+    ({"admission": "validatingwebhookconfigurations"}, "this needs Kubernetes 1.30"),
+])
+def test_it_is_not_installed_where_it_cannot_serve(tmp_path, cluster, text):
+    done, calls = install(tmp_path, "reg/activator:1", **cluster)
+    assert done.returncode == 1 and text in done.stderr, done.stderr
+    assert not any(c.startswith("apply") for c in calls)
+
+
+@pytest.mark.parametrize("has_mutating", [False, True])
+def test_the_definitions_are_installed_first(tmp_path, has_mutating):
+    done, calls = install(
+        tmp_path, "reg/activator@sha256:0", crd="crd/services.serving.knative.dev",
+        label="activator", admission="validatingadmissionpolicies" + (
+            " mutatingadmissionpolicies" if has_mutating else ""))
+    assert done.returncode == 0, done.stderr
+    applied = [c.replace(HERE + "/", "") for c in calls if c.startswith(("apply", "wait"))]
+    assert applied[:3] == ["apply -f crds", "wait --for=condition=established --timeout=60s "
+                           "-f crds", "apply -f -"]
+    assert applied[3:] == (["apply -f mutating.yaml"] if has_mutating else [])
+    assert ("no MutatingAdmissionPolicy" in done.stderr) != has_mutating
+    assert "image: reg/activator@sha256:0" in (tmp_path / "applied").read_text()
+    # The folders of the kustomization are named from its own.
+    found = re.findall(r'"(/?[./]*)([^"]*)"', (tmp_path / "applied").read_text())
+    assert {"/" + rest for _, rest in found} == {BASE, HERE}
+
+
+def test_its_arguments(tmp_path):
+    for args in (), ("--what",), ("a", "b"), ("--print",):
+        done, calls = install(tmp_path, *args)
+        assert done.returncode == 1 and "expected: install.sh" in done.stderr and calls == []
+    done, calls = install(tmp_path, "--print", "reg/activator:1")
+    assert "image: reg/activator:1" in done.stdout and len(calls) == 1
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="there is no kubectl")
+def test_kubectl_makes_the_manifests(tmp_path):
+    done = subprocess.run(["sh", os.path.join(HERE, "install.sh"), "--print", "reg/activator:1"],
+                          capture_output=True, text=True, timeout=WAIT_S,
+                          stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("image: reg/activator:1\n") == 2 and "knative = yes" in done.stdout
