@@ -290,7 +290,7 @@ struct autoscaler_conf {
 	struct str_list namespaces; /* watched for annotations; empty: none */
 	char *namespace_selector;
 	struct str_list allow_hosts; /* "NAMESPACE=HOST"; empty: any namespace may use any host */
-	bool knative;	       /* the controllers of autoscaler/knative run */
+	bool knative;		     /* the controllers of autoscaler/knative run */
 	char *knative_address; /* where Services of Knative's Routes point to; NULL: the default */
 	/* for revisions without settings of their own */
 	struct scaling scaling;

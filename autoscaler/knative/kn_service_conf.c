@@ -291,6 +291,17 @@ find_revision(const struct kn_output_input *in, const char *ns, const char *name
 	return o != NULL && kn_service_conf_has(in->cache, o) ? o : NULL;
 }
 
+static bool
+has_revision(const struct service_conf *conf, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < conf->revisions_n; i++)
+		if (strcmp(conf->revisions[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static void
 add_traffic(const struct kn_output_input *in, const struct kn_service_parts *parts,
 	    const json_t *entry, struct service_conf *conf)
@@ -301,18 +312,22 @@ add_traffic(const struct kn_output_input *in, const struct kn_service_parts *par
 	json_t *document = revision == NULL ? NULL : kn_object_json(revision);
 	const char *configuration = kn_json_text(document, "metadata", "labels",
 						 KN_LABEL_CONFIGURATION, NULL);
+	bool is_own = strcmp(configuration, parts->name) == 0;
+	char *revision_name = revision == NULL ? NULL : kube_annotations_revision(revision->name);
 	struct strbuf unused;
 	struct traffic_conf *t;
 	char *name;
 
-	if (configuration[0] != '\0') {
+	/* The Configuration may be gone before the Route and the Revision are. */
+	if (configuration[0] != '\0' && (!is_own || has_revision(conf, revision_name))) {
 		conf->traffic = xrealloc(conf->traffic,
 					 (conf->traffic_n + 1) * sizeof *conf->traffic);
 		t = &conf->traffic[conf->traffic_n++];
 		*t = (struct traffic_conf){
-			.revision = kube_annotations_revision(revision->name),
+			.revision = revision_name,
 			.percent = (uint32_t)kn_json_number(entry, "percent", 0)};
-		if (strcmp(configuration, parts->name) != 0)
+		revision_name = NULL;
+		if (!is_own)
 			t->service = kn_service_conf_name(parts->ns, configuration);
 		strbuf_init(&unused, 0);
 		name = tag[0] == '\0' ? NULL
@@ -325,6 +340,7 @@ add_traffic(const struct kn_output_input *in, const struct kn_service_parts *par
 		free(name);
 		strbuf_fini(&unused);
 	}
+	free(revision_name);
 	json_decref(document);
 }
 

@@ -1,6 +1,7 @@
 /* Stories of Routes and DomainMappings, and the services for the activators that come of them. */
 #include "test/unit/kn_world.h"
 
+#include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_configuration.h"
 #include "autoscaler/knative/kn_domain_mapping.h"
@@ -785,6 +786,26 @@ settings_of_a_revision(void **state)
 	close_house(&h);
 }
 
+/* The collector deletes what a Service has owned in any order. */
+static void
+a_configuration_that_goes_first(void **state)
+{
+	const struct kn_object *o;
+	struct house h;
+
+	(void)state;
+	open_house(&h);
+	use_domain(&h, "{\"example.com\":\"\"}");
+	apply_service(&h, "app:1", "", LATEST);
+	run(&h);
+	o = kn_cache_find(h.w.cache, KN_CONFIGURATION, "default", "hello");
+	assert_true(kn_cache_remove(h.w.cache, KN_CONFIGURATION, "default", "hello", o->uid));
+	assert_true(describe(&h));
+	assert_service(&h, "default.hello",
+		       "hosts=hello.default.example.com local=" LOCAL("hello") " :");
+	close_house(&h);
+}
+
 int
 main(void)
 {
@@ -803,6 +824,7 @@ main(void)
 		cmocka_unit_test(domain_mappings),
 		cmocka_unit_test(a_gradual_rollout),
 		cmocka_unit_test(settings_of_a_revision),
+		cmocka_unit_test(a_configuration_that_goes_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
