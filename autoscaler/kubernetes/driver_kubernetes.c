@@ -101,7 +101,8 @@ reconcile(struct kube_driver *d, struct kube_workload *w)
 	wait = kube_workload_sooner(wait, kube_view_show(w, d->pods));
 	wait = kube_workload_sooner(wait, kube_report_step(w));
 	wait = kube_workload_sooner(wait, expect_echoes(d, w));
-	if (d->knative != NULL && strcmp(w->kind->name, "Deployment") == 0)
+	if (d->knative != NULL && strcmp(w->kind->name, "Deployment") == 0 &&
+	    kube_facts_have_changed(w))
 		knative_deployment_changed(d->knative, w->ns, w->name);
 	if (wait != 0)
 		loop_timer_set(&w->timer, wait);

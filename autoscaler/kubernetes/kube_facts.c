@@ -3,6 +3,14 @@
 #include "autoscaler/knative/kn.h"
 #include "autoscaler/kubernetes/kube_pod.h"
 #include "autoscaler/kubernetes/kube_workload.h"
+#include "common/file.h"
+#include "common/strbuf.h"
+
+static void
+add_text(struct strbuf *to, const char *text)
+{
+	strbuf_addf(to, "\n%s", text == NULL ? "" : text);
+}
 
 /* Of several pods that are in trouble the first counts, as with Knative. */
 static void
@@ -16,21 +24,16 @@ take_trouble(const struct kube_pod_trouble *t, struct kn_revision_facts *f)
 	f->ended_code = t->ended_code;
 }
 
-bool
-kube_facts_get(const struct kube_workloads *all, const char *ns, const char *deployment,
-	       struct kn_revision_facts *f)
+static void
+fill(const struct kube_workload *w, struct kn_revision_facts *f)
 {
-	const struct kube_workload *w = kube_workloads_find(all, "apps", "Deployment", ns,
-							    deployment);
 	bool has_trouble = false;
 	struct list_node *node, *tmp;
 
 	*f = (struct kn_revision_facts){.actual = -1, .desired = -1, .ready = -1};
-	if (w == NULL)
-		return false;
 	f->is_known = w->is_known_once && w->replicas.exists;
 	if (!f->is_known)
-		return true;
+		return;
 	f->ready = 0;
 	LIST_FOREACH(&w->pods, node, tmp) {
 		const struct kube_pod *pod = container_of(node, struct kube_pod, node);
@@ -43,5 +46,44 @@ kube_facts_get(const struct kube_workloads *all, const char *ns, const char *dep
 	}
 	f->actual = f->ready;
 	f->desired = (int32_t)MIN(kube_replicas_current(&w->replicas), (uint32_t)INT32_MAX);
+}
+
+bool
+kube_facts_get(const struct kube_workloads *all, const char *ns, const char *deployment,
+	       struct kn_revision_facts *f)
+{
+	const struct kube_workload *w = kube_workloads_find(all, "apps", "Deployment", ns,
+							    deployment);
+
+	*f = (struct kn_revision_facts){.actual = -1, .desired = -1, .ready = -1};
+	if (w != NULL)
+		fill(w, f);
+	return w != NULL;
+}
+
+bool
+kube_facts_have_changed(struct kube_workload *w)
+{
+	struct kn_revision_facts f;
+	struct strbuf text;
+	uint64_t digest;
+	size_t i;
+
+	fill(w, &f);
+	strbuf_init(&text, 0);
+	strbuf_addf(&text, "%d %d %d %d %lld", f.is_known, f.actual, f.desired, f.ready,
+		    (long long)f.ended_code);
+	add_text(&text, f.unscheduled);
+	add_text(&text, f.waiting_reason);
+	add_text(&text, f.waiting_message);
+	add_text(&text, f.ended_reason);
+	add_text(&text, f.ended_message);
+	for (i = 0; i < f.images_n; i++)
+		add_text(&text, f.images[i]);
+	digest = file_digest(text.data, text.len);
+	strbuf_fini(&text);
+	if (digest == w->facts_digest)
+		return false;
+	w->facts_digest = digest;
 	return true;
 }

@@ -103,6 +103,7 @@ struct kube_workload {
 	int probe;			  /* … and this, too */
 	bool is_configured;		  /* set_revisions() names it */
 	struct loop_timer timer;
+	uint64_t facts_digest; /* kube_facts.c */
 	const struct kube_kind *kind;
 	char *ns, *name;
 
