@@ -26,8 +26,10 @@
 	"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/" WEBHOOK
 #define ASK_AGAIN (300 * CLK_S) /* while Knative Serving itself is there */
 #define RESOLV_MOST ((size_t)64 << 10)
-/* Time that on_services takes is at most a quarter of all time. */
-#define CHANGE_PAUSE 3
+/* Time that on_services takes is at most a quarter of all time, in a storm of changes; the few
+ * calls for one change, after a while without any, follow one another at once. */
+#define CHANGE_SHARE 4
+#define CHANGE_BURST CLK_S
 #define CHANGE_PAUSE_MOST CLK_S
 
 struct kn_controllers {
@@ -46,8 +48,8 @@ struct kn_controllers {
 	struct kube_request *request;
 	struct loop_timer ask, change;
 	struct backoff backoff;
-	char *refusal;		   /* why the question could not be asked, as logged last */
-	int64_t change_not_before; /* on_services */
+	char *refusal;		/* why the question could not be asked, as logged last */
+	int64_t change_paid_ns; /* until then the calls of on_services have used up their share */
 };
 
 static struct kn_output_input
@@ -160,15 +162,16 @@ on_change_due(void *arg)
 	const struct kn_output_input in = input_of(k);
 	int64_t now = clk_now(), took;
 
-	if (now < k->change_not_before) {
-		loop_timer_set(&k->change, k->change_not_before - now);
+	if (now < k->change_paid_ns) {
+		loop_timer_set(&k->change, k->change_paid_ns - now);
 		return;
 	}
 	if (kn_output_is_current(k->output, &in))
 		return;
 	k->c.on_services(k->c.arg);
 	took = clk_now() - now;
-	k->change_not_before = now + took + MIN(CHANGE_PAUSE * took, CHANGE_PAUSE_MOST);
+	k->change_paid_ns = MAX(k->change_paid_ns, now - CHANGE_BURST) + CHANGE_SHARE * took;
+	k->change_paid_ns = MIN(k->change_paid_ns, now + took + CHANGE_PAUSE_MOST);
 }
 
 static void
