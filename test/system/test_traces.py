@@ -1,10 +1,16 @@
 """Spans at a collector that decodes them by the public schema (opentelemetry-proto, JSON Protobuf
-Encoding), and a collector that is away, or rude: that costs spans and nothing else."""
+Encoding), and a collector that is away, or rude: that costs spans and nothing else.
+
+With OTLP_SCHEMA, a folder in which protoc --python_out has made modules of opentelemetry-proto, the
+parser of protobuf decodes each message, too, which refuses members that the schema has not."""
+import base64
 import http.server
 import json
+import os
 import re
 import socket
 import ssl
+import sys
 import threading
 
 import pytest
@@ -32,9 +38,30 @@ def decode_attributes(items):
     return found
 
 
+def check_schema(message):
+    """Protobuf's own JSON has bytes in base64, that of OTLP has them in hexadecimal digits."""
+    sys.path.insert(0, os.environ["OTLP_SCHEMA"])
+    from google.protobuf import json_format
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+
+    def by_base64(at):
+        if isinstance(at, list):
+            return [by_base64(v) for v in at]
+        if not isinstance(at, dict):
+            return at
+        return {k: base64.b64encode(bytes.fromhex(v)).decode()
+                if k in ("traceId", "spanId", "parentSpanId") else by_base64(v)
+                for k, v in at.items()}
+    parsed = json_format.ParseDict(by_base64(message),
+                                   trace_service_pb2.ExportTraceServiceRequest())
+    assert parsed.resource_spans[0].scope_spans[0].spans[0].start_time_unix_nano > 1 << 60
+
+
 def decode(message):
     """The spans of an ExportTraceServiceRequest, with their attributes as a dict."""
     spans = []
+    if "OTLP_SCHEMA" in os.environ:
+        check_schema(message)
     assert set(message) == {"resourceSpans"}
     for of_resource in message["resourceSpans"]:
         assert set(of_resource) == {"resource", "scopeSpans"}
