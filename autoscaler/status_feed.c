@@ -316,10 +316,22 @@ put_load(struct status_feed *sf, struct jput *j, const struct scaled_revision *r
 {
 	jput_u64(j, "parked", reports_parked(&rev->reports));
 	jput_u64(j, "in_flight", reports_in_flight(&rev->reports));
-	put_rough(j, "requests_per_second", reports_arrivals(&rev->reports));
+	/* An early report covers too short a time for a rate to be shown. */
+	put_rough(j, "requests_per_second", reports_steady_arrivals(&rev->reports));
 	put_rough(j, "latency_ms", timing_latency_s(&rev->timing) * 1000);
 	if (rev->is_woken)
 		put_time(j, "woken_ms", sf, rev->woken_ns);
+}
+
+/* Of a revision that is asleep since the autoscaler has started the first decision, which had no
+ * report yet, is the last one. */
+static const char *
+why_text(const struct scaled_revision *rev)
+{
+	if (rev->wanted.rule == DECIDE_NO_DATA && rev->wanted.n == 0 && rev->instances.n == 0 &&
+	    !scaled_is_active(rev))
+		return "no request has come yet";
+	return decide_rule_text(rev->wanted.rule);
 }
 
 static void
@@ -332,7 +344,7 @@ put_decision(struct jput *j, const struct scaled_revision *rev)
 	jput_u64(j, "wanted", scaled_wanted(rev));
 	if (e != NULL) {
 		jput_string(j, "rule", decide_rule_name(rev->wanted.rule));
-		jput_string(j, "why", decide_rule_text(rev->wanted.rule));
+		jput_string(j, "why", why_text(rev));
 		jput_i64(j, "since_ms", e->from_ns / CLK_MS);
 	}
 	if (rev->decided.is_panicking)
@@ -438,6 +450,25 @@ put_activators(struct status_feed *sf, struct jput *j, const struct facts *f)
 	jput_array_end(j);
 }
 
+/* Those with a bound. */
+static void
+put_owners(struct jput *j, const struct facts *f)
+{
+	struct reconcile_owner o;
+	size_t at = 0;
+
+	jput_array(j, "owners");
+	while (reconcile_next_owner(f->reconcile, &at, &o)) {
+		jput_object(j, NULL);
+		jput_string(j, "name", o.name);
+		jput_u64(j, "max_instances", o.max_instances);
+		jput_u64(j, "instances", o.instances);
+		jput_u64(j, "wanted", o.wanted);
+		jput_object_end(j);
+	}
+	jput_array_end(j);
+}
+
 static void
 put_process(struct status_feed *sf, const struct facts *f)
 {
@@ -454,6 +485,7 @@ put_process(struct status_feed *sf, const struct facts *f)
 	jput_bool(&j, "conf_differs", f->reloads.is_file_other);
 	jput_bool(&j, "stopping", f->is_stopping);
 	put_activators(sf, &j, f);
+	put_owners(&j, f);
 	end_item(sf, &j, "process", f->id);
 }
 

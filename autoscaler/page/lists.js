@@ -1,5 +1,5 @@
 /* The lists beside the table: cold starts, decisions, what needs attention, rollouts, totals,
- * activators, usage. */
+ * owners, activators, usage. */
 "use strict";
 
 const GRAPH_POINTS = 240;   // one a second
@@ -216,13 +216,21 @@ function paintGraph() {
   const high = Math.max(1, ...graph), w = 240 / (points - 1);
   const at = graph.map((v, i) => ((from + i) * w).toFixed(1) + "," + (38 - (35 * v) / high).toFixed(1));
   if (at.length < 2) return;
+  $("graph").classList.toggle("short", graph.length < 2);
   $("graph-line").setAttribute("d", "M" + at.join("L"));
   $("graph-area").setAttribute("d", "M" + (from * w).toFixed(1) + ",40L" + at.join("L") + "L240,40Z");
   $("graph").setAttribute("aria-label", "Requests a second over the last " + duration(graph.length * 1000) +
                           ": now " + rough(graph[graph.length - 1]) + ", at most " + rough(high));
 }
 
-// --- the process and the activators
+// --- the process, the owners and the activators
+
+function showOwner(name) {
+  $("search").value = name;
+  search();
+  $("search").focus({ preventScroll: true });
+  $("revisions").scrollIntoView({ block: "start" });
+}
 
 function paintProcess() {
   const p = [...items.process.values()][0];
@@ -234,6 +242,15 @@ function paintProcess() {
     state.dataset.state = a.silent ? "failing" : a.leaving ? "stopping" : "awake";
     return put(li, make("strong", "", a.id), state, make("span", "faint", a.version || ""),
                put(make("span", "faint", "since "), age(a.since_ms)));
+  }));
+  $("owners").hidden = !p.owners.length;
+  $("owner-list").replaceChildren(...p.owners.map((o) => {
+    const li = make("li"), b = make("button", "open", o.name), isFull = o.wanted > o.max_instances;
+    b.type = "button";
+    b.title = "Show the revisions of this owner";
+    b.addEventListener("click", () => showOwner(o.name));
+    put(li, b, make("span", "", count(o.instances) + " of at most " + count(o.max_instances) + " instances"));
+    return isFull ? put(li, make("span", "full", count(o.wanted) + " are wanted: the others wait")) : li;
   }));
   if (!p.activators.length) $("activator-list").append(make("li", "note", "None is connected."));
 }

@@ -1,6 +1,7 @@
 """The status page in headless Chromium, clicked through in each state: asleep, a cold start, a burst, a
 start that fails, a rollout, a thousand revisions, a connection that is lost, a hidden page.  SCREENS=FOLDER in the
-environment keeps pictures of each state, at 1440 and 390 pixels, light and dark."""
+environment keeps pictures of each state, at 1440 and 390 pixels, light and dark.  AXE=axe.min.js, of the package
+axe-core from npm, has it look at each of them."""
 import contextlib
 import os
 import sys
@@ -50,15 +51,31 @@ def open_page(b, s, path=""):
     b.until("document.querySelector('#link').dataset.state === 'live'")
 
 
+def audit(b, name):
+    """axe-core finds nothing.  Its script comes by the debugger, which no policy of the page binds."""
+    with open(os.environ["AXE"]) as f:
+        b.run(f.read() + "; 0")
+    found = b.run("axe.run().then(r => ({bad: r.violations.map(v => [v.id, v.nodes.map(n => n.html)]),"
+                  " good: r.passes.length}))")
+    print("axe-core: %s: %d rules hold, %d do not" % (name, found["good"], len(found["bad"])))
+    assert not found["bad"], (name, found["bad"])
+    assert found["good"] > 20
+
+
 def screens(b, name):
+    """At 1440 and 390 pixels, light and dark: keep a picture, and let axe-core look at it."""
     folder = os.environ.get("SCREENS")
-    if not folder:
+    if not folder and "AXE" not in os.environ:
         return
-    os.makedirs(folder, exist_ok=True)
     for width in (1440, 390):
         for is_dark in (False, True):
             b.resize(width, 900, is_dark)
-            b.screenshot("%s/%s-%d%s.png" % (folder, name, width, "-dark" if is_dark else ""), True)
+            what = "%s-%d%s" % (name, width, "-dark" if is_dark else "")
+            if folder:
+                os.makedirs(folder, exist_ok=True)
+                b.screenshot("%s/%s.png" % (folder, what), True)
+            if "AXE" in os.environ:
+                audit(b, what)
     b.resize(1440)
 
 
@@ -199,6 +216,25 @@ def test_a_start_that_fails(browser, tmp_path):
             assert b.run("location.hash") == "#broken%2Fv1"
             b.until("document.querySelector('#attention').innerText.includes('%s')" % EVIL)
             screens(b, "failing")
+        check_quiet(b)
+
+
+def test_an_owner_at_its_limit(browser, tmp_path):
+    b, gate = browser, Gate(tmp_path)
+    with running(tmp_path, 'owner "web-team" { max_instances = 1 }\n' + services(gate).replace(
+            '"slow" {', '"slow" { owner = "web-team"')) as s:
+        open_page(b, s)
+        b.until("document.querySelector('#owner-list')?.innerText.includes('0 of at most 1 instances')")
+        threads = ask_in_background(s, "slow", 4)
+        b.until("document.querySelector('#owner-list').innerText.includes('1 of at most 1 instances')")
+        b.until("document.querySelector('#owner-list .full')?.innerText.includes('are wanted')")
+        screens(b, "owner")
+        b.run("document.querySelector('#owner-list .open').click()")
+        assert b.run("document.querySelector('#search').value") == "web-team"
+        b.until("document.querySelectorAll('#rows > tr:not(.detail)').length === 3")
+        gate.open()
+        for t in threads:
+            t.join(WAIT_S)
         check_quiet(b)
 
 
