@@ -361,7 +361,8 @@ list_groups(struct metric_groups *g, const struct metrics_source *s)
 	size_t at = 0;
 
 	metric_groups_init(g, s->is_by_service);
-	while ((rev = registry_next_revision(s->registry, &at)) != NULL)
+	while ((rev = s->is_by_service ? registry_next_counted(s->registry, &at)
+				       : registry_next_revision(s->registry, &at)) != NULL)
 		metric_groups_add(g, rev->name, rev, is_idle(rev));
 	if (!s->has_idle)
 		metric_groups_drop_idle(g);

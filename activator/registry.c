@@ -16,8 +16,9 @@
 #include "common/ref.h"
 #include "common/text.h"
 
-#define PAGE_MOST ((size_t)256 << 10) /* bytes of a waiting page */
-#define RETIRED_RETRY_MS 1000	      /* for a request that was in flight, and has failed */
+#define PAGE_MOST ((size_t)256 << 10)	/* bytes of a waiting page */
+#define COUNTED_PAST (SIZE_MAX / 2 + 1) /* in the place of registry_next_counted() */
+#define RETIRED_RETRY_MS 1000		/* for a request that was in flight, and has failed */
 
 struct registry {
 	struct loop *loop;
@@ -27,6 +28,9 @@ struct registry {
 	void (*on_demand)(struct revision *, void *arg);
 	void *arg;
 	struct hmap revisions; /* name → struct revision, a reference; retired ones, too */
+	/* What removed revisions of services have counted: name → struct revision, a reference,
+	 * that no worker uses; while the service is described */
+	struct hmap past;
 	struct hmap instances; /* id → struct instance, borrowed from a list of its revision */
 	struct list contested; /* of struct contested */
 	struct msg_service *services; /* that came since `begin` */
@@ -73,6 +77,7 @@ registry_new(struct loop *loop, struct worker *const *workers, unsigned workers_
 	r->on_demand = on_demand;
 	r->arg = arg;
 	hmap_init(&r->revisions);
+	hmap_init(&r->past);
 	hmap_init(&r->instances);
 	list_init(&r->contested);
 	list_init(&r->swaps);
@@ -117,6 +122,27 @@ registry_next_revision(const struct registry *r, size_t *at)
 		rev = next_known(r, at);
 	while (rev != NULL && !rev->is_described);
 	return rev;
+}
+
+struct revision *
+registry_next_counted(const struct registry *r, size_t *at)
+{
+	struct revision *rev;
+	size_t past;
+	void *value;
+
+	while ((*at & COUNTED_PAST) == 0) {
+		rev = next_known(r, at);
+		if (rev == NULL)
+			*at = COUNTED_PAST;
+		else if (rev->is_described || rev->has_service)
+			return rev;
+	}
+	past = *at & ~COUNTED_PAST;
+	if (!hmap_next(&r->past, &past, NULL, &value))
+		return NULL;
+	*at = past | COUNTED_PAST;
+	return value;
 }
 
 void
@@ -525,6 +551,21 @@ forget_unused_of(struct registry *r, struct revision *rev)
 	}
 }
 
+/* The sums over a service do not fall. */
+static void
+keep_counters(struct registry *r, const struct revision *rev)
+{
+	char *service = xstrndup(rev->name, strcspn(rev->name, "/"));
+	struct revision *past = hmap_find(&r->past, service);
+
+	if (past == NULL) {
+		past = revision_new(service, 1, r->loop, NULL, NULL);
+		hmap_put(&r->past, past->name, past);
+	}
+	revision_add_counters(past, rev);
+	free(service);
+}
+
 void
 registry_forget_unused(struct registry *r)
 {
@@ -536,6 +577,8 @@ registry_forget_unused(struct registry *r)
 		if (rev->is_described || !ref_is_single(&rev->refs))
 			continue;
 		hmap_remove(&r->revisions, rev->name);
+		if (rev->has_service)
+			keep_counters(r, rev);
 		revision_unref(&rev);
 	}
 	take_contested(r);
@@ -691,6 +734,23 @@ note_undescribed(const struct registry *r)
 	}
 }
 
+/* Of services that are not described any more (is_all: of all). */
+static void
+drop_past(struct registry *r, bool is_all)
+{
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&r->past, &at, NULL, &value)) {
+		struct revision *past = value;
+
+		if (!is_all && has_service_of(r, past))
+			continue;
+		hmap_remove(&r->past, past->name);
+		revision_unref(&past);
+	}
+}
+
 /* All workers route by the table. */
 static void
 swap_end(struct swap *s)
@@ -775,6 +835,7 @@ registry_end(struct registry *r, int64_t generation, uint32_t services, struct e
 		for (j = 0; j < r->services[i].revisions_n; j++)
 			describe(r, &r->services[i].revisions[j]);
 	note_undescribed(r);
+	drop_past(r, false);
 	routes = routes_new(r->services, r->services_n, &source);
 	drop_services(r);
 	r->is_between = false;
@@ -811,6 +872,8 @@ registry_free(struct registry **rp)
 		hmap_remove(&r->revisions, rev->name);
 		revision_unref(&rev);
 	}
+	drop_past(r, true);
+	hmap_fini(&r->past);
 	hmap_fini(&r->revisions);
 	hmap_fini(&r->instances);
 	free(r);

@@ -62,5 +62,9 @@ struct instance *registry_find_instance(const struct registry *, const char *id)
 
 /* The next of all described revisions, or NULL; *at starts at 0. */
 struct revision *registry_next_revision(const struct registry *, size_t *at);
+/* Likewise all that belong to the sums over the services that are described: revisions that are not
+ * described any more, but still in use, and what those have counted that are gone, as one more
+ * "revision" of each such service. */
+struct revision *registry_next_counted(const struct registry *, size_t *at);
 
 #endif

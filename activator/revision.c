@@ -147,6 +147,32 @@ revision_use_changed_trust(struct revision *rev, struct err *e)
 
 /* --- what probes find --- */
 
+static void
+add_counters(struct shard *into, const struct shard *from)
+{
+	unsigned i;
+
+	metric_add(&into->requests, atomic_load_explicit(&from->requests, memory_order_relaxed));
+	metric_add(&into->cold_starts,
+		   atomic_load_explicit(&from->cold_starts, memory_order_relaxed));
+	metric_add(&into->retries, atomic_load_explicit(&from->retries, memory_order_relaxed));
+	metric_add(&into->bytes_in, atomic_load_explicit(&from->bytes_in, memory_order_relaxed));
+	metric_add(&into->bytes_out, atomic_load_explicit(&from->bytes_out, memory_order_relaxed));
+	metric_hist_merge(&into->duration, &from->duration);
+	metric_hist_merge(&into->parked_for, &from->parked_for);
+	for (i = 0; i < COLD_PHASES_N; i++)
+		metric_hist_merge(&into->cold[i], &from->cold[i]);
+}
+
+void
+revision_add_counters(struct revision *into, const struct revision *from)
+{
+	unsigned i;
+
+	for (i = 0; i < from->workers_n; i++)
+		add_counters(&into->shards[0], &from->shards[i]);
+}
+
 const struct instance *
 revision_first_open(const struct revision *rev)
 {

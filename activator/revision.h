@@ -246,6 +246,9 @@ struct instance_set *instance_set_ref(struct instance_set *);
 void instance_set_unref(struct instance_set **);
 bool instance_set_holds(const struct instance_set *, const struct instance *);
 
+/* Add the counters of `from` since the activator started, of all its workers, to those of `into`,
+ * which no worker uses. */
+void revision_add_counters(struct revision *into, const struct revision *from);
 /* The first listed instance that is open; NULL: none is.  Main thread. */
 const struct instance *revision_first_open(const struct revision *);
 /* An instance answers its probe, and says this, which is cut short; NULL: no instance does. */

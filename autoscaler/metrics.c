@@ -6,6 +6,7 @@
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/reconcile/swaps.h"
 #include "autoscaler/rollouts.h"
+#include "autoscaler/services.h"
 #include "autoscaler/usage/ledger.h"
 #include "autoscaler/versions/store.h"
 #include "common/audit.h"
@@ -138,8 +139,10 @@ put_decisions(struct strbuf *b, const struct reconcile *r)
 
 /* One revision, and what its metrics need, computed once for all of them. */
 struct row {
-	struct scaled_revision *rev;
+	const char *name;
+	struct scaled_revision *rev; /* NULL: the removed ones of a service */
 	struct decide_view view;
+	const struct scaled_counts *counts;
 	struct amounts used; /* since this process began to observe it */
 };
 
@@ -221,15 +224,15 @@ value_of(const struct row *row, enum metric_id id)
 	case M_IN_FLIGHT:
 		return view->in_flight;
 	case M_ACTIVATIONS:
-		return (double)rev->activations;
+		return (double)row->counts->activations;
 	case M_FAILURES:
-		return (double)rev->failures;
+		return (double)row->counts->failures;
 	case M_FAILING:
 		return rev->failure != NULL;
 	case M_HELD_BACK:
 		return rev->held_back != NULL;
 	case M_HELD_BACKS:
-		return (double)rev->held_backs;
+		return (double)row->counts->held_backs;
 	case M_PROPOSED:
 		return brain_proposal(rev->brain);
 	case M_LEASE:
@@ -253,10 +256,20 @@ value_of(const struct row *row, enum metric_id id)
 	}
 }
 
+/* Has it no other fact than what was counted? */
+static bool
+is_count(enum metric_id id)
+{
+	return id == M_ACTIVATIONS || id == M_FAILURES || id == M_HELD_BACKS ||
+	       (id >= M_INSTANCE_SECONDS && id <= M_MEMORY_SECONDS);
+}
+
 /* Some metrics exist only for some revisions; CPU and memory only where the driver knows them. */
 static bool
 has_value(const struct row *row, enum metric_id id)
 {
+	if (row->rev == NULL && !is_count(id))
+		return false;
 	if (id >= M_WOULD_WANT && id <= M_BOOK_SECONDS)
 		return scaled_is_dry(row->rev);
 	if (id == M_CPU_SECONDS || id == M_MEMORY_SECONDS)
@@ -340,10 +353,10 @@ put_drains(struct strbuf *b, struct metric_groups *g)
 		uint64_t done_n = 0, back_n = 0;
 
 		for (k = 0; k < g->v[i].n; k++) {
-			const struct scaled_revision *rev = ((struct row *)g->v[i].v[k])->rev;
+			const struct scaled_counts *c = ((struct row *)g->v[i].v[k])->counts;
 
-			done_n += rev->drains_done;
-			back_n += rev->drains_taken_back;
+			done_n += c->drains_done;
+			back_n += c->drains_taken_back;
 		}
 		metric_sample(b, def, done, (double)done_n);
 		metric_sample(b, def, back, (double)back_n);
@@ -363,7 +376,7 @@ put_ended(struct strbuf *b, struct metric_groups *g)
 			uint64_t n = 0;
 
 			for (k = 0; k < g->v[i].n; k++)
-				n += ((struct row *)g->v[i].v[k])->rev->ended[reason];
+				n += ((struct row *)g->v[i].v[k])->counts->ended[reason];
 			metric_sample(b, def, labels, (double)n);
 		}
 }
@@ -377,15 +390,14 @@ put_cold_starts(struct strbuf *b, struct metric_groups *g)
 	for (i = 0; i < g->n; i++) {
 		const char *labels[] = {g->v[i].name};
 		struct metric_hist_sum sum = {{0}, 0};
-		bool has = false;
+		uint64_t starts = 0;
 
-		for (k = 0; k < g->v[i].n; k++) {
-			struct scaled_revision *rev = ((struct row *)g->v[i].v[k])->rev;
-
-			has |= rev->timing.starts > 0;
-			metric_hist_collect(&sum, &rev->cold_starts);
-		}
-		if (has)
+		for (k = 0; k < g->v[i].n; k++)
+			metric_hist_collect(&sum,
+					    &((struct row *)g->v[i].v[k])->counts->cold_starts);
+		for (k = 0; k <= METRIC_BUCKETS; k++)
+			starts += sum.bucket[k];
+		if (starts > 0)
 			metric_hist_sample(b, def, labels, &sum, NULL);
 	}
 }
@@ -403,32 +415,70 @@ is_idle(const struct row *row, const struct ledger *l, int64_t now)
 	       (active_ns == INT64_MIN || now - active_ns > METRIC_IDLE_AFTER);
 }
 
+struct rows {
+	struct row *v;
+	size_t n, cap;
+};
+
+static struct row *
+add_row(struct rows *rows, const char *name, const struct amounts *used)
+{
+	struct row *row;
+
+	if (rows->n == rows->cap) {
+		rows->cap = MAX(rows->cap * 2, (size_t)64);
+		rows->v = xrealloc(rows->v, rows->cap * sizeof *rows->v);
+	}
+	row = &rows->v[rows->n++];
+	*row = (struct row){.name = name};
+	if (used != NULL)
+		row->used = *used;
+	return row;
+}
+
+/* What removed revisions have counted: the sums over a service do not fall. */
+static void
+add_past(struct rows *rows, const struct facts *f)
+{
+	static const struct scaled_counts none;
+	size_t i;
+
+	for (i = 0; i < services_n(f->services); i++) {
+		const char *name = services_at(f->services, i)->name;
+		const struct scaled_counts *counts = reconcile_past(f->reconcile, name);
+		const struct amounts *used = ledger_past(f->ledger, name);
+
+		if (counts != NULL || used != NULL)
+			add_row(rows, name, used)->counts = counts == NULL ? &none : counts;
+	}
+}
+
 /* Returns the rows that the groups point to, the caller's to free. */
 static struct row *
 list_groups(struct metric_groups *g, const struct facts *f)
 {
-	struct row *rows = NULL;
-	size_t at = 0, n = 0, cap = 0, i;
+	struct rows rows = {.n = 0};
 	struct scaled_revision *rev;
+	size_t at = 0, i;
 
 	while ((rev = reconcile_next(f->reconcile, &at)) != NULL) {
-		const struct amounts *used = ledger_total(f->ledger, scaled_name(rev));
+		struct row *row = add_row(&rows, scaled_name(rev),
+					  ledger_total(f->ledger, scaled_name(rev)));
 
-		if (n == cap) {
-			cap = MAX(cap * 2, (size_t)64);
-			rows = xrealloc(rows, cap * sizeof *rows);
-		}
-		rows[n].rev = rev;
-		rows[n].used = used == NULL ? (struct amounts){.peak = 0} : *used;
-		scaled_fill_view(rev, &rows[n++].view, false, clk_now());
+		row->rev = rev;
+		row->counts = &rev->counts;
+		scaled_fill_view(rev, &row->view, false, clk_now());
 	}
+	if (f->is_by_service)
+		add_past(&rows, f);
 	metric_groups_init(g, f->is_by_service);
-	for (i = 0; i < n; i++)
-		metric_groups_add(g, scaled_name(rows[i].rev), &rows[i],
-				  is_idle(&rows[i], f->ledger, clk_now()));
+	for (i = 0; i < rows.n; i++)
+		metric_groups_add(g, rows.v[i].name, &rows.v[i],
+				  rows.v[i].rev == NULL ||
+					  is_idle(&rows.v[i], f->ledger, clk_now()));
 	if (!f->has_idle)
 		metric_groups_drop_idle(g);
-	return rows;
+	return rows.v;
 }
 
 static void

@@ -147,7 +147,6 @@ route_audit_end(struct route_audit *a)
 			continue;
 		hmap_remove(&a->routes, k->service);
 		known_free(k);
-		at = 0;
 	}
 }
 

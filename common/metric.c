@@ -144,6 +144,18 @@ metric_hist_collect(struct metric_hist_sum *into, const struct metric_hist *from
 	into->sum_us += atomic_load_explicit(&from->sum_us, memory_order_relaxed);
 }
 
+void
+metric_hist_merge(struct metric_hist *into, const struct metric_hist *from)
+{
+	struct metric_hist_sum sum = {.sum_us = 0};
+	size_t i;
+
+	metric_hist_collect(&sum, from);
+	for (i = 0; i <= METRIC_BUCKETS; i++)
+		metric_add(&into->bucket[i], sum.bucket[i]);
+	metric_add(&into->sum_us, sum.sum_us);
+}
+
 /* The upper bound of a bucket; in OpenMetrics a number that is whole has a point. */
 static const char *
 format_bound(size_t i, char le[32])

@@ -52,6 +52,8 @@ struct metric_hist_sum {
 };
 /* Add `from` to `into`; any thread. */
 void metric_hist_collect(struct metric_hist_sum *into, const struct metric_hist *from);
+/* Add `from` to `into`, which only this thread writes. */
+void metric_hist_merge(struct metric_hist *into, const struct metric_hist *from);
 /* An example of a bucket: a request whose trace is recorded. */
 #define METRIC_TRACE 32 /* hexadecimal digits, not terminated */
 struct metric_exemplar {

@@ -33,7 +33,7 @@ inbound_activate(struct scaled_set *set, uint64_t peer, const char *name, uint32
 
 	if (rev == NULL)
 		return NULL;
-	rev->activations++;
+	rev->counts.activations++;
 	reports_activate(&rev->reports, peer, parked, clk_now());
 	return rev;
 }
@@ -214,11 +214,12 @@ inbound_view(struct scaled_set *set, const struct driver_view *view)
 		scaled_take_view(rev, view, clk_now());
 		return NULL;
 	}
-	failures = rev->failures;
+	failures = rev->counts.failures;
 	scaled_set_take_view(set, rev, view, clk_now());
 	for (i = 0; i < rev->instances.n && !rev->is_external; i++)
 		note_ready(rev, &rev->instances.v[i]);
-	if (rev->failures != failures && !rev->is_external) /* the driver has logged which name */
+	if (rev->counts.failures != failures &&
+	    !rev->is_external) /* the driver has logged which name */
 		log_failure(rev);
 	rev->is_changed = true;
 	scaled_set_mark_undecided(set, rev);

@@ -346,7 +346,7 @@ quota_note_held_back(const struct quota *q, struct scaled_revision *rev)
 		return;
 	}
 	rev->is_changed = true;
-	rev->held_backs += rev->held_back == NULL;
+	rev->counts.held_backs += rev->held_back == NULL;
 	free(rev->held_back);
 	rev->held_back = why;
 	log_held_back(rev);

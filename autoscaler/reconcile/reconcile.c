@@ -5,6 +5,7 @@
 
 #include "autoscaler/reconcile/announce.h"
 #include "autoscaler/reconcile/inbound.h"
+#include "autoscaler/reconcile/past.h"
 #include "autoscaler/reconcile/peers.h"
 #include "autoscaler/reconcile/quota.h"
 #include "autoscaler/reconcile/renewal.h"
@@ -26,6 +27,7 @@ struct reconcile {
 	uint64_t decisions[DECIDE_RULES_N]; /* of all revisions, also of those that are gone */
 
 	struct scaled_set set;
+	struct past past;
 	struct peers peers;
 	struct scaledown scaledown;
 	struct sharing *sharing;
@@ -47,6 +49,7 @@ reconcile_new(const struct reconcile_ops *ops, void *arg, const char *id)
 	r->ops = ops;
 	r->arg = arg;
 	r->started_ns = clk_now();
+	past_init(&r->past);
 	scaled_set_init(&r->set);
 	peers_init(&r->peers);
 	scaledown_init(&r->scaledown, id, &r->peers, ops->send, arg);
@@ -75,6 +78,7 @@ stop_scaling(struct reconcile *r, struct scaled_revision *rev)
 static void
 forget(struct reconcile *r, struct scaled_revision *rev)
 {
+	past_keep(&r->past, rev);
 	scale_audit_forget(rev);
 	stop_scaling(r, rev);
 	scaled_set_remove(&r->set, rev);
@@ -94,6 +98,7 @@ reconcile_free(struct reconcile **rp)
 		rev->audit.audit = NULL; /* the next autoscaler ends what is under way */
 		forget(r, rev);
 	}
+	past_fini(&r->past);
 	sharing_free(&r->sharing);
 	quota_fini(&r->quota);
 	scaledown_fini(&r->scaledown);
@@ -162,6 +167,7 @@ reconcile_set(struct reconcile *r, const struct reconcile_conf *conf,
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
 		if (rev->is_stale)
 			forget(r, rev);
+	past_trim(&r->past, &r->set);
 }
 
 /* --- deciding --- */
@@ -714,6 +720,12 @@ reconcile_note_stop(struct reconcile *r, const struct audit_by *by)
 }
 
 /* --- for reading --- */
+
+const struct scaled_counts *
+reconcile_past(const struct reconcile *r, const char *service)
+{
+	return past_find(&r->past, service);
+}
 
 bool
 reconcile_is_shared(const struct reconcile *r, const char *name)

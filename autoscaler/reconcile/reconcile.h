@@ -40,7 +40,8 @@
  *	reconcile			the round
  *	inbound · scaledown · quota	what is reported; drains; max_instances
  *	sharing				slots of instances given out to activators
- *	announce · scaled_set		what is sent to activators; all revisions
+ *	announce · past		what is sent to activators; counts of removed revisions
+ *	scaled_set			all revisions
  *	scaled				one revision
  *	instances · wanted · peers · drain · hold	its parts, by themselves
  * hub, the autoscaler's end of the links, stands alone. */
@@ -159,6 +160,8 @@ const struct shares *reconcile_shares(const struct reconcile *, const char *name
 bool reconcile_is_silent(const struct reconcile *, const char *id);
 /* How many were made by each rule, DECIDE_RULES_N; of revisions that are gone, too. */
 const uint64_t *reconcile_decisions(const struct reconcile *);
+/* What removed revisions of a service that has others have counted; NULL: none was removed. */
+const struct scaled_counts *reconcile_past(const struct reconcile *, const char *service);
 struct scaled_revision *reconcile_find(const struct reconcile *,
 				       const char *name); /* may be NULL */
 /* `size_t at = 0; while ((rev = reconcile_next(r, &at)) != NULL) …` */

@@ -21,6 +21,21 @@
 
 #define DRY_RETRY (5 * CLK_S) /* how long a refusal by dry_run holds after an `activate` */
 
+void
+scaled_counts_add(struct scaled_counts *into, const struct scaled_counts *from)
+{
+	size_t i;
+
+	into->activations += from->activations;
+	into->failures += from->failures;
+	into->drains_done += from->drains_done;
+	into->drains_taken_back += from->drains_taken_back;
+	into->held_backs += from->held_backs;
+	for (i = 0; i < ENDED_N; i++)
+		into->ended[i] += from->ended[i];
+	metric_hist_merge(&into->cold_starts, &from->cold_starts);
+}
+
 const char *
 ended_reason_name(enum ended_reason why)
 {
@@ -179,7 +194,7 @@ static void
 take_failure(struct scaled_revision *rev, const struct msg_failure *f, int64_t now_ns)
 {
 	if (f != NULL && (rev->failure == NULL || rev->failure->is_parking != f->is_parking))
-		rev->failures++;
+		rev->counts.failures++;
 	failure_free(&rev->failure);
 	if (f == NULL)
 		return;
@@ -247,7 +262,7 @@ count_ended(struct scaled_revision *rev, const struct driver_view *view)
 			if (strcmp(view->v[at].id, in->v[i].id) == 0)
 				break;
 		}
-		rev->ended[ENDED_BY_ITSELF] += j == view->n;
+		rev->counts.ended[ENDED_BY_ITSELF] += j == view->n;
 	}
 }
 
@@ -349,7 +364,7 @@ scaled_time_start(struct scaled_revision *rev, struct scaled_instance *i, int64_
 	took = MAX(now_ns - i->started_ns, 1);
 	timing_started(&rev->timing, took);
 	learn_start(rev, i, took, now_ns);
-	metric_hist_add(&rev->cold_starts, took);
+	metric_hist_add(&rev->counts.cold_starts, took);
 	return took;
 }
 

@@ -33,6 +33,14 @@ enum ended_reason {
 };
 const char *ended_reason_name(enum ended_reason); /* "scale_down", … */
 
+/* What was counted of a revision since the autoscaler started. */
+struct scaled_counts {
+	uint64_t activations, failures, drains_done, drains_taken_back;
+	uint64_t held_backs, ended[ENDED_N];
+	struct metric_hist cold_starts;
+};
+void scaled_counts_add(struct scaled_counts *into, const struct scaled_counts *from);
+
 struct scaled_revision {
 	char *name;			  /* full; a copy, as it outlives conf in a reload */
 	const struct revision_conf *conf; /* borrowed; a reload replaces it */
@@ -118,10 +126,7 @@ struct scaled_revision {
 	bool is_changed;	    /* to be sent to the activators (announce.h) */
 	struct scale_audit audit;
 
-	/* counted */
-	uint64_t activations, failures, drains_done, drains_taken_back;
-	uint64_t held_backs, ended[ENDED_N];
-	struct metric_hist cold_starts;
+	struct scaled_counts counts;
 };
 
 NODISCARD struct scaled_revision *scaled_new(const struct revision_conf *, struct driver *,

@@ -91,8 +91,8 @@ set_stop_sent(struct scaled_revision *rev, const char *instance, bool is_sent)
 static void
 issue(struct scaled_revision *rev, struct drain_request *d, enum ended_reason why)
 {
-	rev->drains_done++;
-	rev->ended[why] += d->instance != NULL ? 1 : instances_live(&rev->instances);
+	rev->counts.drains_done++;
+	rev->counts.ended[why] += d->instance != NULL ? 1 : instances_live(&rev->instances);
 	drain_issue(d, clk_now());
 	set_stop_sent(rev, d->instance, true);
 }
@@ -114,7 +114,7 @@ static void
 take_back(struct scaledown *s, struct scaled_revision *rev, struct drain_request *d,
 	  const char *why)
 {
-	rev->drains_taken_back++;
+	rev->counts.drains_taken_back++;
 	log_debug(NULL, "drain taken back", "revision=%s token=%s why=%s", scaled_name(rev),
 		  d->token, why);
 	end(s, rev, d);

@@ -430,6 +430,12 @@ ledger_total(struct ledger *l, const char *revision)
 	return meter_total(l->meter, revision);
 }
 
+const struct amounts *
+ledger_past(struct ledger *l, const char *service)
+{
+	return meter_past(l->meter, service);
+}
+
 void
 ledger_counts(const struct ledger *l, struct ledger_counts *c)
 {

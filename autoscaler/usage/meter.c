@@ -48,9 +48,17 @@ struct gauge {
 
 struct meter {
 	struct hmap gauges; /* by revision */
-	struct hmap gone;   /* likewise: of revisions that were removed, for GONE_NS */
+	struct hmap gone;   /* likewise: of revisions that were removed, for GONE_NS … */
+	struct hmap past;   /* … and their sums after it, by service: while it has revisions */
 	int64_t now_ns, hour;
 	uint64_t parts;
+};
+
+struct past_sum {
+	char *service;
+	struct amounts amounts;
+	struct amounts total; /* for meter_past() */
+	bool is_seen;
 };
 
 static int64_t
@@ -66,6 +74,7 @@ meter_new(int64_t now_ns, int64_t wall_ns)
 
 	hmap_init(&m->gauges);
 	hmap_init(&m->gone);
+	hmap_init(&m->past);
 	m->now_ns = now_ns;
 	m->hour = hour_of(wall_ns);
 	return m;
@@ -90,6 +99,38 @@ gauge_free(struct gauge *g)
 	free(g);
 }
 
+static void
+past_free(struct past_sum *past)
+{
+	free(past->service);
+	free(past);
+}
+
+/* The past of the revision's service. */
+static struct past_sum *
+past_of(struct meter *m, const char *revision)
+{
+	size_t n = strcspn(revision, "/");
+	struct past_sum *past = hmap_find_n(&m->past, revision, n);
+
+	if (past != NULL)
+		return past;
+	past = xcalloc(1, sizeof *past);
+	past->service = xstrndup(revision, n);
+	hmap_put(&m->past, past->service, past);
+	return past;
+}
+
+/* The gauge is freed: its sums are past. */
+static void
+keep_sums(struct meter *m, const struct gauge *g)
+{
+	struct past_sum *past = past_of(m, g->account.revision);
+
+	amounts_add(&past->amounts, &g->before);
+	amounts_add(&past->amounts, &g->amounts);
+}
+
 void
 meter_free(struct meter **mp)
 {
@@ -107,6 +148,9 @@ meter_free(struct meter **mp)
 	while (hmap_next(&m->gone, &at, NULL, &value))
 		gauge_free(value);
 	hmap_fini(&m->gone);
+	for (at = 0; hmap_next(&m->past, &at, NULL, &value);)
+		past_free(value);
+	hmap_fini(&m->past);
 	free(m);
 }
 
@@ -207,6 +251,7 @@ end_gone(struct meter *m, meter_fn *fn, void *arg)
 		}
 		if (m->now_ns - g->gone_ns >= GONE_NS) {
 			hmap_remove(&m->gone, g->account.revision);
+			keep_sums(m, g);
 			gauge_free(g);
 		}
 	}
@@ -291,12 +336,40 @@ keep_gone(struct meter *m, struct gauge *g)
 	g->gone_ns = m->now_ns;
 	begin_part(m, g);
 	if (former != NULL) {
+		amounts_add(&g->before, &former->before);
 		amounts_add(&g->amounts, &former->amounts);
 		g->is_changed = former->is_changed;
 		hmap_remove(&m->gone, g->account.revision);
 		gauge_free(former);
 	}
 	hmap_put(&m->gone, g->account.revision, g);
+}
+
+/* Of services that have no revision any more. */
+static void
+drop_past(struct meter *m)
+{
+	const struct gauge *g;
+	size_t at = 0;
+	void *value;
+
+	while (hmap_next(&m->past, &at, NULL, &value))
+		((struct past_sum *)value)->is_seen = false;
+	for (at = 0; (g = next(m, &at)) != NULL;) {
+		struct past_sum *past = hmap_find_n(&m->past, g->account.revision,
+						    strcspn(g->account.revision, "/"));
+
+		if (past != NULL)
+			past->is_seen = true;
+	}
+	for (at = 0; hmap_next(&m->past, &at, NULL, &value);) {
+		struct past_sum *past = value;
+
+		if (past->is_seen)
+			continue;
+		hmap_remove(&m->past, past->service);
+		past_free(past);
+	}
 }
 
 void
@@ -313,6 +386,7 @@ meter_revisions_end(struct meter *m, meter_fn *fn, void *arg)
 		hmap_remove(&m->gauges, g->account.revision);
 		keep_gone(m, g);
 	}
+	drop_past(m);
 }
 
 /* --- wakes --- */
@@ -577,4 +651,26 @@ meter_total(struct meter *m, const char *revision)
 	g->total = g->before;
 	amounts_add(&g->total, &g->amounts);
 	return &g->total;
+}
+
+const struct amounts *
+meter_past(struct meter *m, const char *service)
+{
+	struct past_sum *past = hmap_find(&m->past, service);
+	size_t n = strlen(service), at = 0;
+	void *value;
+
+	if (past != NULL)
+		past->total = past->amounts;
+	while (hmap_next(&m->gone, &at, NULL, &value)) {
+		const struct gauge *g = value;
+
+		if (strncmp(g->account.revision, service, n) != 0 || g->account.revision[n] != '/')
+			continue;
+		if (past == NULL)
+			past = past_of(m, g->account.revision);
+		amounts_add(&past->total, &g->before);
+		amounts_add(&past->total, &g->amounts);
+	}
+	return past == NULL ? NULL : &past->total;
 }

@@ -66,5 +66,8 @@ void meter_each(struct meter *, meter_fn *, void *arg);
 int64_t meter_active_ns(const struct meter *, const char *revision);
 /* What the revision has used since the meter began to observe it; NULL: it is not known. */
 const struct amounts *meter_total(struct meter *, const char *revision);
+/* What removed revisions of the service have used since then; NULL: nothing, or it has no revision
+ * any more. */
+const struct amounts *meter_past(struct meter *, const char *service);
 
 #endif

@@ -203,6 +203,48 @@ def test_a_service_that_is_removed_counts_to_its_end(tmp_path):
         wait_until(lambda: row(s)["instance_s"] >= ran_s - SLACK_S, what="the last view")
 
 
+def test_sums_of_a_service_keep_what_a_removed_revision_has_counted(tmp_path):
+    services = """metrics_by = service
+service "a" { hosts = {"a"}
+    traffic "v1" { percent = 100 }
+    traffic "v2" { percent = 0 tag = "next" }
+    revision "v1" { command = {"HELLO"} }
+    revision "v2" { command = {"HELLO"} } }
+"""
+    names = ("activator_revision_requests_total", "activator_cold_starts_total",
+             "activator_request_duration_seconds_count", "activator_revision_response_bytes_total",
+             "autoscaler_requests_total", "autoscaler_wakes_total", "autoscaler_activations_total")
+
+    def look():
+        found = {**s.metrics(), **s.metrics(s.scaler_admin)}
+        return {n: found.get(n + '{service="a"}', 0) for n in names}
+
+    def look_for(n):
+        return wait_until(lambda: (v := look())["autoscaler_requests_total"] == n and v,
+                          what="the report of %d requests" % n)
+
+    def is_known(port):
+        with urllib.request.urlopen("http://127.0.0.1:%d/status" % port, timeout=WAIT_S) as answer:
+            return b'"a/v1"' in answer.read()
+
+    with running(tmp_path, services) as s:
+        for _ in range(3):
+            assert s.get("a", "/bytes/10")[0] == 200
+        assert s.get("next-a")[0] == 200
+        before = look_for(4)
+        assert all(before.values()), before
+        s.edit('traffic "v1" { percent = 100 }', "", "percent = 0", "percent = 100",
+               'revision "v1" {', 'revision "v3" {')
+        s.edit('tag = "next" }', 'tag = "next" } traffic "v3" { percent = 0 }')
+        assert s.hangup(s.autoscaler)
+        wait_until(lambda: not is_known(s.admin) and not is_known(s.scaler_admin) and
+                   look()["activator_revision_requests_total"] == 4, what="a/v1 to be forgotten")
+        assert s.get("a")[0] == 200
+        after = look_for(5)
+        assert all(after[n] >= before[n] for n in names), (before, after)
+        assert after["activator_revision_requests_total"] == 5
+
+
 def test_forms_and_mistakes(tmp_path):
     with running(tmp_path, SERVICES, autoscaler="instance_hour_price = 3600") as s:
         assert s.get("b")[0] == 200

@@ -428,7 +428,7 @@ a_failure_is_passed_on_with_what_is_left_to_wait(void **state)
 	reconcile_tail(world.r);
 	assert_false(was_sent("failure"));
 	assert_true(was_sent("instances"));
-	assert_int_equal(rev->failures, 1);
+	assert_int_equal(rev->counts.failures, 1);
 }
 
 /* b/v1 never has instances in this world; its set_scale() calls are in world.calls. */
@@ -491,7 +491,7 @@ an_idle_revision_gives_way_to_one_with_requests(void **state)
 	assert_non_null(strstr(b->held_back, "are in use or must stay"));
 	assert_true(was_sent("\"reason\":\"max_instances\""));
 	assert_true(was_sent("\"parking\":true"));
-	assert_int_equal(b->held_backs, 1);
+	assert_int_equal(b->counts.held_backs, 1);
 	assert_int_equal(world.calls.len, 0);
 	world.peer[1].concurrency = 0;
 	UNTIL(b->scale_sent == 1, 3);

@@ -78,9 +78,9 @@ the_next_is_ready_before_the_old_one_is_drained(void **state)
 	assert_int_equal(world.n, 1);
 	assert_int_equal(rev()->scale_sent, 1);
 	assert_int_equal(rev()->surge, 0);
-	assert_int_equal(rev()->ended[ENDED_MAX_LIFETIME], 1);
-	assert_int_equal(rev()->ended[ENDED_SCALE_DOWN], 0);
-	assert_int_equal(rev()->ended[ENDED_BY_ITSELF], 0);
+	assert_int_equal(rev()->counts.ended[ENDED_MAX_LIFETIME], 1);
+	assert_int_equal(rev()->counts.ended[ENDED_SCALE_DOWN], 0);
+	assert_int_equal(rev()->counts.ended[ENDED_BY_ITSELF], 0);
 	UNTIL(is_oldest(3), 120); /* and so on */
 }
 
@@ -100,7 +100,7 @@ the_surge_is_no_ratchet(void **state)
 		assert_in_range(world.n, 2, 4);
 		assert_int_equal(rev()->wanted.n, 2);
 	}
-	assert_true(rev()->ended[ENDED_MAX_LIFETIME] >= 4);
+	assert_true(rev()->counts.ended[ENDED_MAX_LIFETIME] >= 4);
 }
 
 static void
@@ -120,7 +120,7 @@ a_few_at_a_time(void **state)
 		second();
 		assert_in_range(world.n, 8, 10);
 	}
-	assert_int_equal(rev()->ended[ENDED_MAX_LIFETIME], 8);
+	assert_int_equal(rev()->counts.ended[ENDED_MAX_LIFETIME], 8);
 	assert_int_equal(world.n, 8);
 }
 
@@ -139,7 +139,7 @@ without_a_surge_the_old_one_goes_first(void **state)
 		second();
 		assert_in_range(world.n, 1, 2);
 	}
-	assert_true(rev()->ended[ENDED_MAX_LIFETIME] >= 4);
+	assert_true(rev()->counts.ended[ENDED_MAX_LIFETIME] >= 4);
 	assert_int_equal(world.n, 2);
 }
 
@@ -157,7 +157,7 @@ max_instances_is_never_exceeded(void **state)
 		second();
 		assert_in_range(world.n, 1, 2);
 	}
-	assert_true(rev()->ended[ENDED_MAX_LIFETIME] >= 4);
+	assert_true(rev()->counts.ended[ENDED_MAX_LIFETIME] >= 4);
 }
 
 /* --- beside other things --- */
@@ -190,8 +190,8 @@ an_idle_one_is_not_renewed(void **state)
 	seconds(60);
 	world.peer[1].concurrency = 0;
 	UNTIL(world.n == 0, 30);
-	assert_int_equal(rev()->ended[ENDED_MAX_LIFETIME], 0);
-	assert_int_equal(rev()->ended[ENDED_SCALE_DOWN], 1);
+	assert_int_equal(rev()->counts.ended[ENDED_MAX_LIFETIME], 0);
+	assert_int_equal(rev()->counts.ended[ENDED_SCALE_DOWN], 1);
 	seconds(100);
 	assert_int_equal(world.n, 0);
 }
@@ -214,7 +214,7 @@ min_scale_is_kept_while_idle(void **state)
 		assert_true(world.n >= 2);
 		assert_true(instances_ready(&rev()->instances) >= 2);
 	}
-	assert_true(rev()->ended[ENDED_MAX_LIFETIME] >= 4);
+	assert_true(rev()->counts.ended[ENDED_MAX_LIFETIME] >= 4);
 }
 
 /* A scale-down that comes meanwhile takes the due ones first. */
@@ -253,8 +253,8 @@ a_platform_sees_each_lower_number(void **state)
 		second();
 		assert_in_range(world.n, 2, 4);
 	}
-	assert_true(rev()->ended[ENDED_MAX_LIFETIME] >= 4);
-	assert_int_equal(rev()->ended[ENDED_BY_ITSELF], 0);
+	assert_true(rev()->counts.ended[ENDED_MAX_LIFETIME] >= 4);
+	assert_int_equal(rev()->counts.ended[ENDED_BY_ITSELF], 0);
 	assert_int_equal(rev()->wanted.n, 2);
 }
 
@@ -302,7 +302,7 @@ a_spent_instance_is_replaced(void **state)
 	assert_string_equal(strbuf_str(&world.calls), "answers:i1 1:i1 2 ");
 	assert_int_equal(world.n, 2);
 	assert_int_equal(world.v[1].number, 3);
-	assert_int_equal(rev()->ended[ENDED_MAX_REQUESTS], 1);
+	assert_int_equal(rev()->counts.ended[ENDED_MAX_REQUESTS], 1);
 	assert_int_equal(rev()->wanted.n, 2);
 	assert_int_equal(scaled_scale(rev()), 2);
 }
@@ -367,8 +367,8 @@ a_spent_one_waits_for_an_unready_one_no_longer_than_a_start(void **state)
 	assert_true(is_oldest(1));
 	UNTIL(is_oldest(3), 6);
 	assert_int_equal(world.n, 1);
-	assert_int_equal(rev()->ended[ENDED_MAX_REQUESTS], 1);
-	assert_int_equal(rev()->ended[ENDED_REPLACED], 1);
+	assert_int_equal(rev()->counts.ended[ENDED_MAX_REQUESTS], 1);
+	assert_int_equal(rev()->counts.ended[ENDED_REPLACED], 1);
 	assert_int_equal(rev()->wanted.n, 1);
 	world.is_unready = false;
 	seconds(5);
