@@ -7,6 +7,7 @@ import re
 import time
 
 import access
+import admission
 import customs
 import faults
 import kinds
@@ -32,6 +33,7 @@ class Api:
         self.store, self.version = store, version
         self.access = access.Access(store)
         self.faults = faults.Faults()
+        self.policies = admission.Policies(store)
         self.watches = Watches(store)
         self.log = collections.deque(maxlen=LOG)
         self.logged = 0
@@ -130,7 +132,7 @@ class Api:
         if sub and sub not in kind.sub:
             raise Refused(404, "NotFound", "the server could not find the requested resource")
         if name is None:
-            return self._collection(request, note, kind, namespace, selector)
+            return self._collection(request, note, user, kind, namespace, selector)
         if sub == "token":
             return self._token(request, namespace, name)
         if sub == "binding":
@@ -140,7 +142,7 @@ class Api:
             return 200, encode(scale_of(old)) if sub == "scale" else old.raw()
         if request.method == "DELETE":
             return self._delete(request, old)
-        return self._change(request, note, old, sub)
+        return self._change(request, note, user, old, sub)
 
     def _other(self, request, user):
         """Discovery and health."""
@@ -170,7 +172,7 @@ class Api:
         return encode(found)
 
     # ---- collections
-    def _collection(self, request, note, kind, namespace, selector):
+    def _collection(self, request, note, user, kind, namespace, selector):
         if request.method == "POST":
             obj = request.json()
             note["body"] = obj
@@ -178,8 +180,9 @@ class Api:
             if kind.namespaced and not self.store.find(kinds.NAMESPACE, "", namespace):
                 raise store_.not_found(kinds.NAMESPACE, namespace)
             check(kind, obj)
+            obj = self._admitted(kind, user, obj, None)
             entry = self.store.create(kind, namespace, managers.noted(
-                kind, None, defaulted(kind, obj), request, None, self.version))
+                kind, None, obj, request, None, self.version))
             return 201, entry.raw()
         if request.method == "DELETE":
             for entry in self.store.all(kind, namespace, selector):
@@ -211,7 +214,7 @@ class Api:
                               "message": "Too large resource version"}]}, retry_after=1)
 
     # ---- single objects
-    def _change(self, request, note, old, sub):
+    def _change(self, request, note, user, old, sub):
         change = note["body"] = request.json()
         now = scale_of(old) if sub == "scale" else {
             "kind": old.kind.kind, "apiVersion": kinds.api_version(old.kind), **old.data}
@@ -232,8 +235,18 @@ class Api:
                 new.get("metadata") or {}).items() if k in ("resourceVersion", "uid")}},
                 "status": new.get("status") or {}}
         check(old.kind, new)
+        new = defaulted(old.kind, new) if sub else self._admitted(old.kind, user, new, old.data)
         return 200, self.store.update(old, managers.noted(
-            old.kind, old.data, defaulted(old.kind, new), request, sub, self.version), sub).raw()
+            old.kind, old.data, new, request, sub, self.version), sub).raw()
+
+    def _admitted(self, kind, user, new, old):
+        """The object as it is stored; old: None when it is created."""
+        verb = "create" if old is None else "update"
+        new = defaulted(kind, self.policies.mutated(kind, verb, user, new, old))
+        if kind.schema is not None:
+            admission.check_rules(kind, new, old)
+        self.policies.check(kind, verb, user, new, old)
+        return new
 
     def _scale(self, request, old, new):
         n = (new.get("spec") or {}).get("replicas", 0)

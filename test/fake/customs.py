@@ -1,7 +1,7 @@
 """Custom resources: the kinds that CustomResourceDefinitions make, and what their schemas do to
 objects: unknown fields go, defaults come, and what does not fit is refused.
 
-Rules in CEL are not evaluated, and a definition has one version that is served."""
+Rules in CEL are in admission.py.  A definition has one version that is served."""
 import re
 
 import kinds

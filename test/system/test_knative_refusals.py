@@ -1,16 +1,15 @@
-"""What the CRDs and policies of conf/kubernetes/knative refuse.  Only a real server evaluates their
-rules (KUBE_REAL, 1.30 or newer; mutations 1.36)."""
+"""What the CRDs and policies of conf/kubernetes/knative refuse.  With KUBE_REAL a real server must be
+1.30 or newer (for the mutating policies 1.36)."""
 import os
 
 import pytest
 
-from cluster import IS_REAL, Refusal, cluster
+from cluster import Refusal, cluster
 from helpers import wait_until
 from kube_knative import HERE, KINDS, Objects, documents, install, post
 from knative_refusals import ROWS, service
 
-pytestmark = [pytest.mark.xdist_group("knative_refusals"),
-              pytest.mark.skipif(not IS_REAL, reason="only a real server evaluates CEL")]
+pytestmark = pytest.mark.xdist_group("knative_refusals")  # they share one cluster
 PLURALS = {kind: plural for plural, kind in KINDS.items()}
 
 
