@@ -32,7 +32,8 @@ make_labels(const struct kn_object *revision, const json_t *document)
 	return labels;
 }
 
-/* Those of the Revision that change what runs; what may be edited later is left out. */
+/* Those of the Revision that change what runs; what may be edited later is left out, and so are
+ * ours, which would make a service of the Deployment itself. */
 static json_t *
 make_annotations(const json_t *document)
 {
@@ -45,7 +46,8 @@ make_annotations(const json_t *document)
 
 	kn_json_merge_texts(annotations, from);
 	KN_EACH_MEMBER(from, key, value)
-	if (strncmp(key, KN_AUTOSCALING, sizeof KN_AUTOSCALING - 1) == 0)
+	if (strncmp(key, KN_AUTOSCALING, sizeof KN_AUTOSCALING - 1) == 0 ||
+	    strncmp(key, KN_OURS, sizeof KN_OURS - 1) == 0)
 		kn_json_set(annotations, key, NULL);
 	(void)value;
 	for (i = 0; i < ARRAY_LEN(excluded); i++)

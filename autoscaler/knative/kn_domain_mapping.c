@@ -151,7 +151,7 @@ set_ingress(struct mapping *m, const struct kn_object *route)
 	const char *refusal = f->refusal == NULL ? NULL : f->refusal(f, m->o->ns, m->o->name);
 
 	if (refusal != NULL)
-		set(m, CLAIMED, KN_FALSE, "DomainAlreadyClaimed", refusal);
+		set(m, CLAIMED, KN_FALSE, "DomainClaimFailed", refusal);
 	if (refusal == NULL && route != NULL && has_traffic(route) &&
 	    f->is_routed(f, m->o->ns, route->name))
 		set(m, INGRESS, KN_TRUE, NULL, NULL);

@@ -42,6 +42,7 @@
 #define KN_ANNOTATION_INITIALIZED "activator.dev/scale-target-initialized"
 
 #define KN_AUTOSCALING "autoscaling.knative.dev/"
+#define KN_OURS "activator.dev/"
 
 /* Values of KN_LABEL_ROUTING_STATE. */
 #define KN_PENDING "pending" /* no Route has been seen yet that names the Revision */

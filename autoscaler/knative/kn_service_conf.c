@@ -57,14 +57,39 @@ free_annotations(struct kube_annotation *v, size_t n)
 	free(v);
 }
 
-/* The annotations of ours; the array is the caller's.  What makes a service of a Deployment is not
- * for these objects. */
+/* Is it a key of revisions?  Those of sections are named KIND.NAME.KEY. */
+static bool
+is_of_revision(const char *name)
+{
+	if (strchr(name, '.') != NULL)
+		return strncmp(name, "schedule.", strlen("schedule.")) == 0;
+	return settings_key_find(name, IN_REVISION) != NULL;
+}
+
+/* What is wrong with an annotation at its object, a Revision or a Route; NULL: nothing. */
+static const char *
+misplaced(const char *name, bool is_revision)
+{
+	static const char *const never[] = {"host", "hosts", "service", "visibility"};
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(never); i++)
+		if (strcmp(name, never[i]) == 0)
+			return "is not for Knative's objects";
+	if (is_revision && !is_of_revision(name) && settings_key_find(name, IN_SERVICE) != NULL)
+		return "is for the annotations of the Service, not of its template";
+	if (!is_revision && is_of_revision(name))
+		return "is for the annotations of the Service's template";
+	return NULL;
+}
+
+/* The annotations of ours; the array is the caller's. */
 static struct kube_annotation *
-take_annotations(const json_t *document, size_t *n, struct strbuf *mistakes)
+take_annotations(const json_t *document, bool is_revision, size_t *n, struct strbuf *mistakes)
 {
 	const json_t *all = kn_json_at(document, "metadata", "annotations", NULL), *value;
 	struct kube_annotation *v = xcalloc(json_object_size(all) + 1, sizeof *v);
-	const char *key;
+	const char *key, *wrong;
 
 	*n = 0;
 	KN_EACH_MEMBER(all, key, value)
@@ -72,17 +97,15 @@ take_annotations(const json_t *document, size_t *n, struct strbuf *mistakes)
 		const char *name = key + strlen(KUBE_ANNOTATION_PREFIX);
 
 		if (strncmp(key, KUBE_ANNOTATION_PREFIX, strlen(KUBE_ANNOTATION_PREFIX)) != 0 ||
-		    strcmp(key, KN_ANNOTATION_ROLLOUT_STATE) == 0 || !json_is_string(value) ||
-		    strcmp(name, "state") == 0)
+		    strcmp(key, KN_ANNOTATION_ROLLOUT_STATE) == 0 || !json_is_string(value))
 			continue;
-		if (strcmp(name, "host") == 0 || strcmp(name, "hosts") == 0 ||
-		    strcmp(name, "service") == 0 || strcmp(name, "visibility") == 0) {
-			strbuf_addf(mistakes, "%s%s: is not for Knative's objects",
-				    mistakes->len > 0 ? "; " : "", name);
-			continue;
-		}
-		v[(*n)++] = (struct kube_annotation){xstrdup(name),
-						     xstrdup(json_string_value(value))};
+		wrong = misplaced(name, is_revision);
+		if (wrong != NULL)
+			strbuf_addf(mistakes, "%s%s: %s", mistakes->len > 0 ? "; " : "", name,
+				    wrong);
+		else
+			v[(*n)++] = (struct kube_annotation){xstrdup(name),
+							     xstrdup(json_string_value(value))};
 	}
 	return v;
 }
@@ -164,7 +187,7 @@ add_revision(const struct kn_output_input *in, const struct kn_object *revision,
 {
 	json_t *document = kn_object_json(revision);
 	size_t n, before = mistakes->len;
-	struct kube_annotation *v = take_annotations(document, &n, mistakes);
+	struct kube_annotation *v = take_annotations(document, true, &n, mistakes);
 	struct service_conf *one = load_revision(in, conf->name, revision, document, v, n,
 						 mistakes);
 
@@ -220,7 +243,7 @@ load_service(const struct kn_output_input *in, const char *name, const json_t *r
 	struct conf_errors errors = {.file = name};
 	struct service_conf *conf;
 	size_t n;
-	struct kube_annotation *v = take_annotations(route, &n, mistakes);
+	struct kube_annotation *v = take_annotations(route, false, &n, mistakes);
 
 	kube_annotations_add(s, "none", false, v, n, &errors);
 	if (in->config->features.tag_header_based_routing != KN_DISABLED &&

@@ -23,8 +23,9 @@ def config_map(kube, name, data):
 
 
 @contextlib.contextmanager
-def knative(path, kube, more="", kubeconfig=None, has_short_windows=True, **rest):
-    """Both programs with the controllers, and the domain example.com."""
+def knative(path, kube, more="", kubeconfig=None, has_short_windows=True, local=None, **rest):
+    """Both programs with the controllers, and the domain example.com.  local: the port for clients
+    in the cluster."""
     install(kube)
     with contextlib.suppress(Refusal):
         kube.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": "knative-serving"}})
@@ -33,7 +34,7 @@ def knative(path, kube, more="", kubeconfig=None, has_short_windows=True, **rest
         config_map(kube, "config-autoscaler", {"scale-to-zero-grace-period": "6s",
                                                "stable-window": "6s"})
     with running(path, "", autoscaler=driver(kube, kubeconfig, "knative = yes " + more),
-                 listen=', "127.0.0.1:%d local"' % free_port(), **rest) as s:
+                 listen=', "127.0.0.1:%d local"' % (local or free_port()), **rest) as s:
         yield s
 
 

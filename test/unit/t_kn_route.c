@@ -666,7 +666,7 @@ domain_mappings(void **state)
 		"\"kind\":\"Service\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
 	run(&h);
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "taken.org", "DomainClaimed"),
-			    "False DomainAlreadyClaimed: taken.org is taken by service \"file\" "
+			    "False DomainClaimFailed: taken.org is taken by service \"file\" "
 			    "of the conf file");
 	assert_string_equal(ROUTE(&h, "Ready"), "True");
 	kn_world_delete(&h.w, KN_DOMAIN_MAPPING, "www.shop.org");
@@ -747,6 +747,57 @@ a_gradual_rollout(void **state)
 	close_house(&h);
 }
 
+static void
+what_the_conf_file_allows(void **state)
+{
+	static const char no_local[] = "autoscaler { driver = kubernetes }\n",
+			  bounded[] = "activator { listen = {\":8080\", \":8083 local\"} }\n"
+				      "autoscaler { driver = kubernetes\n"
+				      "allow_hosts = {\"default=*.shop.org\"} }\n";
+	struct settings_errors errors;
+	struct settings *s = settings_load_bytes("t", no_local, strlen(no_local), &errors);
+	struct house h;
+
+	(void)state;
+	assert_non_null(s);
+	settings_errors_free(&errors);
+	open_house(&h); /* without config-domain all Routes are local */
+	h.in.settings = s;
+	apply_service(&h, "app:1", "", LATEST);
+	run(&h);
+	assert_string_equal(ROUTE(&h, "IngressReady"),
+			    "False ReconcileIngressFailed: no address of the key listen has the "
+			    "word local, which a cluster-local Route needs");
+	use_domain(&h, "{\"example.com\":\"\"}");
+	run(&h);
+	assert_string_equal(ROUTE(&h, "IngressReady"), "True");
+	close_house(&h);
+	settings_free(&s);
+
+	s = settings_load_bytes("t", bounded, strlen(bounded), &errors);
+	assert_non_null(s);
+	settings_errors_free(&errors);
+	open_house(&h);
+	h.in.settings = s;
+	use_domain(&h, "{\"example.com\":\"\"}");
+	apply_service(&h, "app:1", "", LATEST);
+	kn_world_apply(
+		&h.w, KN_DOMAIN_MAPPING,
+		"{\"metadata\":{\"name\":\"a.shop.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
+		"\"kind\":\"Route\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
+	kn_world_apply(
+		&h.w, KN_DOMAIN_MAPPING,
+		"{\"metadata\":{\"name\":\"bank.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
+		"\"kind\":\"Route\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
+	run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "a.shop.org", "Ready"), "True");
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "bank.org", "DomainClaimed"),
+			    "False DomainClaimFailed: host bank.org may not be claimed from "
+			    "namespace default (allow_hosts)");
+	close_house(&h);
+	settings_free(&s);
+}
+
 /* --- settings --- */
 
 static void
@@ -823,6 +874,7 @@ main(void)
 		cmocka_unit_test(a_host_that_is_taken),
 		cmocka_unit_test(domain_mappings),
 		cmocka_unit_test(a_gradual_rollout),
+		cmocka_unit_test(what_the_conf_file_allows),
 		cmocka_unit_test(settings_of_a_revision),
 		cmocka_unit_test(a_configuration_that_goes_first),
 	};
