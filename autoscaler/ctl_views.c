@@ -17,6 +17,7 @@
 #include "common/daemon.h"
 #include "common/jput.h"
 #include "common/settings.h"
+#include "common/settings_claims.h"
 
 static double
 seconds_since(int64_t ns)
@@ -242,7 +243,8 @@ ctl_put_service(struct jput *j, const struct facts *f, const struct service_conf
 	size_t i;
 
 	jput_string(j, "name", service->name);
-	jput_strings(j, "hosts", &service->hosts);
+	jput_strings(j, "hosts", settings_hosts_shown(service));
+	jput_strings_if(j, "local_hosts", &service->local_hosts);
 	jput_strings_if(j, "paths", &service->paths);
 	jput_string(j, "source", sources[source]);
 	if (stored != NULL)

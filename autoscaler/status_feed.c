@@ -19,6 +19,7 @@
 #include "common/jput.h"
 #include "common/loop.h"
 #include "common/settings.h"
+#include "common/settings_claims.h"
 #include "common/strbuf.h"
 
 #define SLICE CLK_MS		 /* a pass takes so long at a time … */
@@ -417,7 +418,7 @@ put_service(struct status_feed *sf, const struct facts *f, const struct service_
 	struct jput j;
 
 	begin_item(sf, &j, "service", service->name);
-	jput_strings(&j, "hosts", &service->hosts);
+	jput_strings(&j, "hosts", settings_hosts_shown(service));
 	jput_strings_if(&j, "paths", &service->paths);
 	jput_string(&j, "source", sources[services_source_of(f->services, service)]);
 	jput_string_if(&j, "owner", service->owner);

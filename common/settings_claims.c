@@ -45,6 +45,12 @@ settings_host_at(const struct service_conf *s, size_t i)
 	return i < s->hosts.n ? s->hosts.v[i] : s->local_hosts.v[i - s->hosts.n];
 }
 
+const struct str_list *
+settings_hosts_shown(const struct service_conf *s)
+{
+	return s->hosts.n > 0 ? &s->hosts : &s->local_hosts;
+}
+
 bool
 settings_each_claim(const struct service_conf *s, bool (*fn)(const char *claim, void *arg),
 		    void *arg)

@@ -14,6 +14,9 @@ NODISCARD char *settings_claim_path(const struct service_conf *, const char *hos
 /* The i-th host of hosts and local_hosts. */
 const char *settings_host_at(const struct service_conf *, size_t i);
 
+/* By which hosts people know the service: local ones only where it has no others. */
+const struct str_list *settings_hosts_shown(const struct service_conf *);
+
 /* Call fn for each claim on a host with a path, until fn returns true.  Returns whether it did. */
 bool settings_each_claim(const struct service_conf *, bool (*fn)(const char *claim, void *arg),
 			 void *arg);

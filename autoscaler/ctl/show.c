@@ -581,6 +581,7 @@ static void
 put_service_page(struct show *show, const struct jget *service)
 {
 	char *name = session_text(service, "name"), *hosts = session_list(service, "hosts", ", ");
+	char *local_hosts = session_list(service, "local_hosts", ", ");
 	char *paths = session_list(service, "paths", ", "), *file = session_text(service, "file");
 	char *owner = session_text(service, "owner");
 	char *source = session_text(service, "source");
@@ -597,6 +598,7 @@ put_service_page(struct show *show, const struct jget *service)
 
 	put_row("service", name);
 	put_row("hosts", hosts);
+	put_row("local hosts", local_hosts);
 	put_row("paths", paths);
 	put_row("owner", owner);
 	put_row("from", from);
@@ -604,6 +606,7 @@ put_service_page(struct show *show, const struct jget *service)
 	each(service, "revisions", put_revision_page, show);
 	free(name);
 	free(hosts);
+	free(local_hosts);
 	free(paths);
 	free(file);
 	free(owner);
