@@ -7,7 +7,9 @@
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_domain_mapping.h"
 #include "autoscaler/knative/kn_json.h"
+#include "autoscaler/knative/kn_names.h"
 #include "autoscaler/knative/kn_revision.h"
+#include "autoscaler/knative/kn_routing.h"
 #include "autoscaler/knative/kn_service_conf.h"
 #include "autoscaler/kube/kube_annotations.h"
 #include "common/hmap.h"
@@ -178,6 +180,25 @@ print_json(uint64_t *print, const json_t *value)
 	free(text);
 }
 
+/* Those that settings depend on; Knative and its clients change others often. */
+static void
+print_annotations(uint64_t *print, const json_t *annotations)
+{
+	static const char *const prefixes[] = {KN_AUTOSCALING, KN_OURS, "networking.knative.dev/"};
+	json_t *used = json_object();
+	const json_t *value;
+	const char *key;
+	size_t i;
+
+	KN_EACH_MEMBER(annotations, key, value)
+	for (i = 0; i < ARRAY_LEN(prefixes); i++)
+		if (strncmp(key, prefixes[i], strlen(prefixes[i])) == 0 &&
+		    strcmp(key, KN_ANNOTATION_ROLLOUT_STATE) != 0)
+			kn_json_set(used, key, kn_json_copy(value));
+	print_json(print, used);
+	json_decref(used);
+}
+
 /* The Revisions that a Route sends requests to. */
 static void
 read_names(struct kn_output_piece *p, const json_t *route)
@@ -196,15 +217,18 @@ read_piece(const struct kn_output *o, struct kn_output_piece *p, const struct kn
 	json_t *document = kn_object_json(of);
 
 	p->print = o->seed;
-	print_json(&p->print, kn_json_at(document, "metadata", "annotations", NULL));
+	print_annotations(&p->print, kn_json_at(document, "metadata", "annotations", NULL));
 	if (of->kind == KN_ROUTE) {
 		print_json(&p->print, kn_json_at(document, "status", "url", NULL));
 		print_json(&p->print, kn_json_at(document, "status", "traffic", NULL));
 		read_names(p, document);
 	} else {
+		/* That it has been ready changes what it starts with, but only after a restart of
+		 * this process, which has seen it now: no reason to describe all services again. */
 		print_number(&p->print, (uint64_t)of->generation);
-		print_json(&p->print, kn_json_at(document, "metadata", "labels", NULL));
-		print_number(&p->print, kn_revision_is_initialized(document));
+		print_text(&p->print, kn_json_text(document, "metadata", "labels",
+						   KN_LABEL_CONFIGURATION, NULL));
+		print_number(&p->print, strcmp(kn_routing_state(document), KN_RESERVE) == 0);
 		print_number(&p->print, kn_revision_is_timed_out(document));
 	}
 	text_replace(&p->rv, of->rv);

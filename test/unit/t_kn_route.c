@@ -323,6 +323,7 @@ a_route_is_served_and_then_ready(void **state)
 		       "hosts=hello.default.example.com local=" LOCAL("hello") " | hello-00001 100 "
 									       ": hello-00001");
 	assert_false(describe(&h)); /* conditions change no service */
+	assert_int_equal(h.serial, 1);
 	close_house(&h);
 }
 
