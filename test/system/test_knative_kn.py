@@ -7,7 +7,7 @@ import pytest
 from cluster import cluster
 from helpers import HELLO, wait_until
 from kn import Kn, KnError
-from kube_knative import HERE, Objects, documents, post
+from kube_knative import HERE, Objects, documents, install, post
 from kube_rights import USER, account_config, apply_manifest
 from kube_stack import fake_only
 from test_knative import everything, host, knative
@@ -25,12 +25,18 @@ def rights():
             for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
 
 
-def grant(kube):
-    """Path of a kubeconfig of the account, with the rights of the manifests and no others."""
+def grant(kube, gc=None):
+    """Apply the manifests, all of them.  Path of a kubeconfig of the account, with their rights and
+    no others.  gc: of config-gc."""
     apply_manifest(kube)
-    for name in "namespace.yaml", "rights.yaml":
+    install(kube)
+    for name in ("namespace.yaml", "rights.yaml", "configmaps.yaml", "policies.yaml",
+                 "mutating.yaml"):
         for doc in documents(os.path.join(HERE, name)):
-            post(kube, doc)
+            if doc["metadata"]["name"] == "config-gc" and gc:
+                doc["data"] = gc
+            if doc["metadata"]["name"] not in ("config-domain", "config-autoscaler"):
+                post(kube, doc)  # those two are the test's
     return account_config(kube)
 
 
@@ -50,6 +56,10 @@ def test_create_update_split_roll_back_delete(tmp_path):
         assert kn.out[-1] == "Service 'shop' created to latest revision 'shop-00001' is " \
             "available at URL:\nhttp://shop.default.example.com"
         assert s.get(host(obj))[0] == 200
+        assert obj["metadata"]["annotations"]["serving.knative.dev/creator"] == "admin"
+        for made in (objects.get("configurations", "shop"), objects.get("routes", "shop"),
+                     kube.get("services", "shop")):
+            assert made["metadata"]["annotations"]["serving.knative.dev/creator"] == "admin"
         with pytest.raises(KnError) as e:
             kn.service_create("shop", IMAGE)
         assert "already exists and no --force option was given" in str(e.value)
@@ -124,11 +134,9 @@ def test_each_right_is_used(tmp_path):
     right on Knative's objects has been used, but for lists, of which a server of today asks none,
     and for what servers with a plugin ask for."""
     with cluster(tmp_path) as kube:
-        account = grant(kube)
-        post(kube, {"apiVersion": "v1", "kind": "ConfigMap", "data": {
+        account = grant(kube, {
             "retain-since-create-time": "disabled", "retain-since-last-active-time": "disabled",
-            "min-non-active-revisions": "0", "max-non-active-revisions": "0"},
-            "metadata": {"name": "config-gc", "namespace": "knative-serving"}})
+            "min-non-active-revisions": "0", "max-non-active-revisions": "0"})
         with knative(tmp_path, kube, kubeconfig=account) as s:
             kn, objects = Kn(kube), Objects(kube)
             for plural in "configurations", "routes", "revisions":
@@ -203,6 +211,34 @@ def test_apply_export_import_and_local(tmp_path):
             {"latestRevision": True, "percent": 100}]}}
         obj = kn.service_import(fresh, [])
         assert s.get(host(obj))[0] == 202
+
+
+def test_conflicts_force_and_what_kubectl_wrote(tmp_path):
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        kn = Kn(kube)
+        kn.service_create("a", IMAGE, **APP)
+        # Another writer was faster, twice.
+        kube.fault({"status": 409}, times=2, verb="update", resource="services", user="admin",
+                   group="serving.knative.dev")
+        obj = kn.service_update("a", args=["--status", "202"])
+        assert s.get(host(obj))[0] == 202
+        obj = kn.service_create("a", IMAGE, force=True, args=["--status", "203"], **APP)
+        assert s.get(host(obj))[0] == 203
+
+        # kn crashes on a target without latestRevision, which only the mutating policies write.
+        def short(obj):
+            obj["spec"]["traffic"] = [{"percent": 100}]
+        kn.objects.change("services", "a", short)
+        kn.wait("services", "a")
+        with pytest.raises(AssertionError) as e:
+            kn.service_update("a", tags={"@latest": "t"})
+        assert "kn follows a nil pointer" in str(e.value)
+        for name in "namespace.yaml", "configmaps.yaml", "mutating.yaml":
+            for doc in documents(os.path.join(HERE, name)):
+                post(kube, doc)
+        kn.objects.change("services", "a", short)
+        obj = kn.service_update("a", tags={"@latest": "t"})
+        assert s.get(host(obj["status"]["traffic"][0]))[0] == 203
 
 
 @pytest.mark.parametrize("how, more, texts", [
