@@ -241,7 +241,10 @@ def container(at):
                               '"queue-proxy" is a reserved container name: %s.name' % at)),
         "ports": ports(at + ".ports"),
         "readinessProbe": readiness_probe(at + ".readinessProbe"),
-        "resources": obj({name: mapping(quantity()) for name in ("limits", "requests")}),
+        # Clients of Go's types always send it, but not in the patches that `kn service apply` makes:
+        # with it in every object, a patch that changes nothing else makes no new generation.
+        "resources": obj({name: mapping(quantity()) for name in ("limits", "requests")},
+                         default={}),
         "securityContext": container_security(at + ".securityContext"),
         "startupProbe": probe(at + ".startupProbe"),
         "terminationMessagePath": text(4096),
