@@ -140,12 +140,14 @@ cold_start_of(const struct cold_start *c, int64_t now)
 	return m;
 }
 
+/* name is borrowed. */
 static struct msg_stat
-stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, int64_t now)
+stat_of_sum(const char *name, const struct sum *sum, int64_t period_ns)
 {
 	double period_s = (double)MAX(period_ns, 1) / CLK_S;
-	struct msg_stat stat = {
-		.name = rev->name,
+
+	return (struct msg_stat){
+		.name = (char *)(uintptr_t)name,
 		.concurrency = MAX(sum->load_s, 0) / period_s,
 		.waiting = MAX(sum->waiting_s, 0) / period_s,
 		.peak = sum->peak,
@@ -157,6 +159,12 @@ stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, in
 				      : 0,
 		.completed = sum->completed,
 	};
+}
+
+static struct msg_stat
+stat_of(const struct revision *rev, const struct sum *sum, int64_t period_ns, int64_t now)
+{
+	struct msg_stat stat = stat_of_sum(rev->name, sum, period_ns);
 
 	stat.v = xcalloc(rev->instances.n, sizeof *stat.v);
 	stat.n = list_instances(rev, stat.v, now);
@@ -247,7 +255,8 @@ keep_missed(struct stats *s)
 	}
 }
 
-/* What has ended at revisions that are no longer described. */
+/* What was in flight or has ended at revisions that are no longer described.  What is there now is
+ * nothing that instances are wanted for. */
 static void
 add_gone(struct stats *s)
 {
@@ -255,7 +264,17 @@ add_gone(struct stats *s)
 	size_t at = 0;
 	void *value;
 
-	while (hmap_next(&s->counts, &at, &name, &value)) {
+	while (hmap_next(&s->sums, &at, &name, &value)) {
+		struct msg_stat stat = stat_of_sum(name, value, s->period_ns);
+
+		if (registry_find_revision(s->registry, name) != NULL)
+			continue;
+		stat.parked = stat.in_flight = 0;
+		stat.counts = hmap_remove(&s->counts, name);
+		if (stat.concurrency > 0 || stat.counts != NULL)
+			add_stat(s, &stat);
+	}
+	for (at = 0; hmap_next(&s->counts, &at, &name, &value);) {
 		struct msg_stat stat = {.name = (char *)(uintptr_t)name,
 					.counts = xcalloc(1, sizeof *stat.counts)};
 

@@ -48,7 +48,8 @@ struct gauge {
 
 struct meter {
 	struct hmap gauges; /* by revision */
-	struct hmap gone;   /* likewise: of revisions that were removed, for GONE_NS … */
+	struct hmap gone;   /* likewise: of revisions that were removed, for GONE_NS since their
+			     * last report … */
 	struct hmap past;   /* … and their sums after it, by service: while it has revisions */
 	int64_t now_ns, hour;
 	uint64_t parts;
@@ -249,7 +250,7 @@ end_gone(struct meter *m, meter_fn *fn, void *arg)
 			end_part(m, g, fn, arg);
 			begin_part(m, g);
 		}
-		if (m->now_ns - g->gone_ns >= GONE_NS) {
+		if (m->now_ns - MAX(g->gone_ns, g->active_ns) >= GONE_NS) {
 			hmap_remove(&m->gone, g->account.revision);
 			keep_sums(m, g);
 			gauge_free(g);

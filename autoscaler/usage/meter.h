@@ -38,7 +38,8 @@ void meter_advance(struct meter *, int64_t now_ns, int64_t wall_ns, meter_fn *, 
 
 /* Which revisions there are: begin, add each, end.  Parts of those that are gone, or whose
  * account has changed, end with a call of fn.  What is reported within five minutes after a
- * revision has gone is a part of its own, which meter_advance() and meter_write() end.
+ * revision has gone, or after the last such report, is a part of its own, which meter_advance() and
+ * meter_write() end.
  * An external revision (`addresses`) has requests, but no instances of ours. */
 void meter_revisions_begin(struct meter *);
 void meter_revisions_add(struct meter *, const struct account *, bool is_external, meter_fn *,

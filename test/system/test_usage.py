@@ -194,6 +194,8 @@ def test_a_service_that_is_removed_counts_to_its_end(tmp_path):
             wait_until(lambda: s.revision_status("a/v1")["in_flight"] == 1, what="the request")
             s.reload('service "a" { hosts = {"a"}', 'service "c" { hosts = {"c"}')
             wait_until(lambda: s.metric("activator_services_generation") > generation, what="the swap")
+            seen = row(s)["in_flight_s"]
+            wait_until(lambda: row(s)["in_flight_s"] > seen + 1.5, what="the time in flight")
             gate.open()
             assert client.response()[0] == 200
         wait_until(lambda: len(times(tmp_path, "end")) == 1, what="the end of the instance")
