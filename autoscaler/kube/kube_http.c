@@ -24,7 +24,8 @@
 #define IDLE_AGE_S 80L /* servers close an idle connection after 90 s */
 #define PING_N 2       /* pings at a time, hence connections that stay open */
 #define PING_EVERY (15 * CLK_S)
-#define PING_EVERY_AWAY CLK_S /* while the server does not answer */
+#define PING_LAST (120 * CLK_S) /* after the last request: then a cluster at rest is left alone */
+#define PING_EVERY_AWAY CLK_S	/* while the server does not answer */
 #define PING_TIMEOUT (5 * CLK_S)
 #define CONNECT_MS 5000L
 #define TOKEN_AGE (10 * CLK_S)	    /* after that the token file is read again */
@@ -75,6 +76,7 @@ struct kube_http {
 	int64_t hold_until_ns; /* Retry-After: KUBE_NORMAL and KUBE_SPARE wait until then */
 	struct loop_timer hold, ping;
 	unsigned pings_n;      /* under way */
+	int64_t used_ns;       /* when the last request but watches and pings was made */
 	int64_t away_since_ns; /* it has not answered since then; 0: it answers */
 	struct kube_http_counts counts;
 };
@@ -510,12 +512,15 @@ set_connect_to(struct kube_request *r)
 	free(line);
 }
 
+static void note_use(struct kube_http *, const struct kube_call *);
+
 struct kube_request *
 kube_http_call(struct kube_http *h, const struct kube_call *call, const struct kube_call_ops *ops,
 	       void *arg)
 {
 	struct kube_request *r = xcalloc(1, sizeof *r);
 
+	note_use(h, call);
 	r->h = h;
 	r->priority = call->priority;
 	r->method = xstrdup(call->method);
@@ -602,6 +607,28 @@ kube_http_explain(const struct kube_answer *a, const char *verb, const char *res
 
 /* --- pings: keep connections open, and notice that the server is away or back --- */
 
+static const struct kube_call ping_call = {
+	.method = "GET", .path = "/version", .priority = KUBE_WAKE, .timeout = PING_TIMEOUT};
+
+static void
+ping_again(struct kube_http *h)
+{
+	if (h->away_since_ns != 0)
+		loop_timer_set(&h->ping, PING_EVERY_AWAY);
+	else if (clk_now() - h->used_ns < PING_LAST)
+		loop_timer_set(&h->ping, PING_EVERY);
+}
+
+static void
+note_use(struct kube_http *h, const struct kube_call *call)
+{
+	if (call == &ping_call || call->priority == KUBE_STREAM)
+		return;
+	h->used_ns = clk_now();
+	if (h->pings_n == 0 && !loop_timer_pending(&h->ping))
+		ping_again(h);
+}
+
 static void
 on_pong(const struct kube_answer *a, void *arg)
 {
@@ -609,7 +636,7 @@ on_pong(const struct kube_answer *a, void *arg)
 
 	(void)a;
 	if (--h->pings_n == 0)
-		loop_timer_set(&h->ping, h->away_since_ns != 0 ? PING_EVERY_AWAY : PING_EVERY);
+		ping_again(h);
 }
 
 static const struct kube_call_ops ping_ops = {.on_done = on_pong};
@@ -618,16 +645,12 @@ static const struct kube_call_ops ping_ops = {.on_done = on_pong};
 static void
 on_ping_due(void *arg)
 {
-	static const struct kube_call call = {.method = "GET",
-					      .path = "/version",
-					      .priority = KUBE_WAKE,
-					      .timeout = PING_TIMEOUT};
 	struct kube_http *h = arg;
 	int i;
 
 	h->pings_n = PING_N;
 	for (i = 0; i < PING_N; i++)
-		kube_http_call(h, &call, &ping_ops, h);
+		kube_http_call(h, &ping_call, &ping_ops, h);
 }
 
 /* --- life --- */
@@ -662,6 +685,7 @@ kube_http_open(struct loop *loop, const struct kube_config *config, const struct
 	loop_timer_init(&h->hold, loop, on_hold_end, h);
 	loop_timer_init(&h->ping, loop, on_ping_due, h);
 	loop_timer_set(&h->ping, 0);
+	h->used_ns = clk_now();
 	return h;
 }
 

@@ -2,8 +2,8 @@
  * first.
  *
  * A PATCH that scales up (KUBE_WAKE) never waits for a request of another kind, nor for a
- * server's Retry-After, and idle connections are kept open for it.  All other requests but
- * watches run a few at a time.
+ * server's Retry-After, and idle connections are kept open for it, until nothing but watches has
+ * been asked for 2 min.  All other requests but watches run a few at a time.
  * HTTP/1.1 with one request at a time on a connection: a request that hangs holds up no other,
  * and ends at its own time limit.
  * The server's certificate is always verified.  A token file is read again when its text is
