@@ -268,8 +268,8 @@ is_past_deadline(const struct revision_reconcile *r)
 	       strcmp(kn_json_text(progressing, "reason", NULL), "ProgressDeadlineExceeded") == 0;
 }
 
-/* A reason to wait that does not pass by itself.  ErrImagePull is not among them: it becomes
- * ImagePullBackOff, or passes. */
+/* A reason to wait that does not pass by itself.  ErrImagePull, which a kubelet says while it
+ * tries, is not among them: it becomes ImagePullBackOff, or passes. */
 static bool
 is_mistake(const char *reason)
 {
@@ -282,6 +282,33 @@ is_mistake(const char *reason)
 		if (strcmp(reason, mistakes[i]) == 0)
 			return true;
 	return false;
+}
+
+/* The condition that says so, where the image could not be pulled and is being tried again: that
+ * is no other state.  NULL: it is not so. */
+static const json_t *
+find_image_failure(const struct revision_reconcile *r)
+{
+	const json_t *before = kn_condition_find(kn_json_at(r->document, "status", NULL),
+						 RESOURCES);
+
+	if (strcmp(r->facts.waiting_reason, "ErrImagePull") != 0 ||
+	    strcmp(kn_json_text(before, "status", NULL), "False") != 0 ||
+	    strcmp(kn_json_text(before, "reason", NULL), "ImagePullBackOff") != 0)
+		return NULL;
+	return before;
+}
+
+static void
+mark_waiting(struct revision_reconcile *r)
+{
+	const struct kn_revision_facts *f = &r->facts;
+	const json_t *before = find_image_failure(r);
+
+	if (before != NULL)
+		mark_by(r, before, KN_FALSE);
+	else if (is_past_deadline(r) || (!r->is_initialized && is_mistake(f->waiting_reason)))
+		mark(r, RESOURCES, KN_FALSE, f->waiting_reason, f->waiting_message);
 }
 
 static void
@@ -312,9 +339,8 @@ reflect_pods(struct revision_reconcile *r)
 		mark(r, RESOURCES, KN_FALSE, "Unschedulable", f->unscheduled);
 	if (f->ended_reason != NULL)
 		mark_ended(r);
-	else if (f->waiting_reason != NULL &&
-		 (is_past_deadline(r) || (!r->is_initialized && is_mistake(f->waiting_reason))))
-		mark(r, RESOURCES, KN_FALSE, f->waiting_reason, f->waiting_message);
+	else if (f->waiting_reason != NULL)
+		mark_waiting(r);
 }
 
 /* Seconds since it began to start: while Active is Unknown it is at it. */

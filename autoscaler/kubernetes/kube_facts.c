@@ -44,6 +44,8 @@ fill(const struct kube_workload *w, struct kn_revision_facts *f)
 		has_trouble = true;
 		take_trouble(pod->trouble, f);
 	}
+	f->images = w->images.v;
+	f->images_n = w->images.n;
 	f->actual = f->ready;
 	f->desired = (int32_t)MIN(kube_replicas_current(&w->replicas), (uint32_t)INT32_MAX);
 }

@@ -8,6 +8,7 @@
 #include "autoscaler/kube/kube_fields.h"
 #include "autoscaler/kube/kube_json.h"
 #include "common/grpc_health.h"
+#include "common/str_list.h"
 #include "common/strbuf.h"
 
 /* --- owner and status --- */
@@ -158,6 +159,36 @@ kube_pod_fields_decode(const struct kube_event *ev, struct kube_pod_fields *p)
 	p->is_deleting = kube_field_text(kube_event_meta(ev), "deletionTimestamp") != NULL;
 	p->is_over = kube_field_is(status, "phase", "Failed") ||
 		     kube_field_is(status, "phase", "Succeeded");
+}
+
+/* --- images --- */
+
+#define IMAGES_MOST 32	   /* containers; the rest is passed over, to bound memory */
+#define IMAGE_LONGEST 1024 /* bytes; a longer reference is passed over */
+
+void
+kube_event_images(const struct kube_event *ev, struct str_list *l)
+{
+	static const char *const lists[] = {"initContainerStatuses", "containerStatuses"};
+	const json_t *status = json_object_get(ev->object, "status");
+	char *found[2 * IMAGES_MOST];
+	size_t i, k, n = 0;
+
+	for (k = 0; k < ARRAY_LEN(lists); k++) {
+		const json_t *v = json_object_get(status, lists[k]);
+
+		for (i = 0; i < json_array_size(v) && n + 2 <= ARRAY_LEN(found); i++) {
+			const json_t *at = json_array_get(v, i);
+			const char *name = kube_field_text_or_empty(at, "name");
+			const char *image = kube_field_text_or_empty(at, "imageID");
+
+			if (*image == '\0' || strlen(name) + strlen(image) > IMAGE_LONGEST)
+				continue;
+			found[n++] = (char *)(uintptr_t)name;
+			found[n++] = (char *)(uintptr_t)image;
+		}
+	}
+	str_list_set(l, found, n);
 }
 
 /* --- port and probes --- */

@@ -7,6 +7,7 @@
 #include "common/base.h"
 
 struct kube_event;
+struct str_list;
 
 /* Of two pods that a ReplicaSet's controller could delete, it deletes the one with less. */
 #define KUBE_COST "controller.kubernetes.io/pod-deletion-cost"
@@ -36,6 +37,10 @@ struct kube_pod_fields {
 	int64_t ended_code;			      /* its exit status */
 };
 void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *);
+
+/* The name of each container whose image is known, and the imageID that it runs, and so on, in
+ * place of what the list has. */
+void kube_event_images(const struct kube_event *, struct str_list *);
 
 /* The port that serves.  port: its number, its name, or NULL: the only containerPort, or the
  * one named "http".  0: there is none. */

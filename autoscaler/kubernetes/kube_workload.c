@@ -173,6 +173,7 @@ kube_workload_free(struct kube_workload *w)
 	free(key);
 	kube_selector_free(&w->selector);
 	report_fini(&w->report);
+	str_list_fini(&w->images);
 	free(w->view);
 	free(w->port);
 	free(w->name);

@@ -36,6 +36,7 @@
 #include "common/hmap.h"
 #include "common/list.h"
 #include "common/loop.h"
+#include "common/str_list.h"
 
 struct kube_collection;
 struct kube_event;
@@ -120,6 +121,9 @@ struct kube_workload {
 	int64_t counted_n;	/* as the workload's controller counts them; -1: not known */
 	bool is_selector_used;	/* kube_pods_watch() has seen it: its pods are watched */
 	bool are_pods_complete; /* they have been listed once */
+
+	/* kube_pod.c: what the first pod ran that was Ready (kube_event_images()) */
+	struct str_list images;
 
 	/* kube_scale.c */
 	struct kube_request *patch;

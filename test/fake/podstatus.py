@@ -1,5 +1,6 @@
 """pod.status, as a kubelet writes it."""
 import datetime
+import hashlib
 
 ANNOTATION = "kubelet.test/"  # prefix of annotations by which a test instructs the kubelet
 
@@ -40,6 +41,18 @@ def conditions(pod, now):
     return list(out.values())
 
 
+def image_id(image):
+    """As containerd says what an image is: its repository, and a digest (here made of its name)."""
+    repository = image.partition("@")[0]
+    if ":" in repository.rpartition("/")[2]:
+        repository = repository.rpartition(":")[0]
+    first = repository.partition("/")[0]
+    if first == repository or not ("." in first or ":" in first or first == "localhost"):
+        repository = "docker.io/%s%s" % ("" if "/" in repository else "library/", repository)
+    digest = image.partition("@")[2] or "sha256:" + hashlib.sha256(image.encode()).hexdigest()
+    return repository + "@" + digest
+
+
 class Container:
     """A container's state: waiting (reason, message), running or terminated (code)."""
 
@@ -70,7 +83,7 @@ class Container:
     def value(self):
         v = {"name": self.name, "state": self.state, "lastState": self.last,
              "ready": self.is_ready, "restartCount": self.restarts, "image": self.image,
-             "imageID": self.image if self.id else "", "started": "running" in self.state and self.has_started}
+             "imageID": image_id(self.image) if self.id else "", "started": "running" in self.state and self.has_started}
         if self.id:
             v["containerID"] = self.id
         return v

@@ -561,8 +561,8 @@ facts_of_revision(const struct kn_facts *facts, const char *ns, const char *name
 	if (replicas == 0 || w->quota != NULL)
 		return true;
 	if (strstr(image, "missing") != NULL) {
-		out->waiting_reason = "ImagePullBackOff";
-		out->waiting_message = "Back-off pulling image";
+		out->waiting_reason = w->is_pulling ? "ErrImagePull" : "ImagePullBackOff";
+		out->waiting_message = w->is_pulling ? "not found" : "Back-off pulling image";
 	} else if (strstr(image, "crash") != NULL) {
 		out->waiting_reason = "CrashLoopBackOff";
 		out->waiting_message = "back-off 10s";

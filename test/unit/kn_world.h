@@ -35,6 +35,7 @@ struct kn_world {
 	/* What a test can set. */
 	bool has_kubelet;     /* true at first; else Deployments stay without pods */
 	bool is_routed;	      /* what facts.is_routed says; true at first */
+	bool is_pulling;      /* what cannot be pulled is being tried again */
 	const char *image_id; /* what runs in user-container; NULL: not known */
 	const char *quota;    /* "…exceeded quota…": no pod can be created; NULL */
 	/* Refuse a write; NULL: carry it out. */

@@ -175,6 +175,29 @@ a_failing_revision_says_why(void **state)
 }
 
 static void
+an_image_that_is_tried_again(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	w.is_pulling = true;
+	service(&w, "missing:1", "", NULL);
+	kn_world_run(&w);
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Ready"),
+			    "Unknown Deploying");
+	w.is_pulling = false;
+	kn_world_run(&w);
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Ready"),
+			    "False ImagePullBackOff: Back-off pulling image");
+	w.is_pulling = true;
+	kn_world_run(&w);
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Ready"),
+			    "False ImagePullBackOff: Back-off pulling image");
+	kn_world_close(&w);
+}
+
+static void
 a_quota_is_shown(void **state)
 {
 	struct kn_world w;
@@ -644,6 +667,7 @@ main(void)
 		cmocka_unit_test(a_service_becomes_ready),
 		cmocka_unit_test(an_update_makes_a_revision),
 		cmocka_unit_test(a_failing_revision_says_why),
+		cmocka_unit_test(an_image_that_is_tried_again),
 		cmocka_unit_test(a_quota_is_shown),
 		cmocka_unit_test(names_by_the_user),
 		cmocka_unit_test(what_is_not_owned_stays),
