@@ -220,6 +220,14 @@ kn_domain_name(const struct kn_config *c, const char *route, const char *tag, st
 	const struct template_values v = {.name = route, .tag = tag};
 	struct strbuf name;
 
+	/* A name with dots could be that of a Route of another namespace. */
+	if (!is_label(route, strlen(route))) {
+		strbuf_addf(why,
+			    "invalid name \"%s\": expected at most %d characters of a-z, 0-9 and "
+			    "\"-\"",
+			    route, LABEL_LONGEST);
+		return NULL;
+	}
 	if (tag[0] == '\0')
 		return xstrdup(route);
 	strbuf_init(&name, 0);

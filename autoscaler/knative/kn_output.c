@@ -333,6 +333,7 @@ refuse(struct kn_output *o, const char *ns, const char *name, const char *why)
 	}
 	r->is_current = true;
 	if (!text_equal(r->why, why)) {
+		log_warn(NULL, "an object of Knative is not served", "object=%s err=%s", key, why);
 		r->is_reported = false;
 		text_replace(&r->why, why);
 	}

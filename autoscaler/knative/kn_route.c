@@ -286,8 +286,9 @@ set_ingress(struct route *r, const struct kn_placeholders *placeholders)
 		set(r, INGRESS, KN_TRUE, NULL, NULL);
 	} else {
 		set(r, INGRESS, KN_UNKNOWN, "IngressNotConfigured",
-		    r->ctx->failure != NULL ? r->ctx->failure->message
-					    : "Ingress has not yet been reconciled.");
+		    kn_failure_is_refusal(r->ctx->failure)
+			    ? r->ctx->failure->message
+			    : "Ingress has not yet been reconciled.");
 	}
 }
 

@@ -330,6 +330,7 @@ add_traffic(const struct kn_output_input *in, const struct kn_service_parts *par
 	    const json_t *entry, struct service_conf *conf)
 {
 	const char *tag = kn_json_text(entry, "tag", NULL);
+	int64_t percent = kn_json_number(entry, "percent", 0);
 	const struct kn_object *revision = find_revision(in, parts->ns,
 							 kn_json_text(entry, "revisionName", NULL));
 	json_t *document = revision == NULL ? NULL : kn_object_json(revision);
@@ -346,9 +347,8 @@ add_traffic(const struct kn_output_input *in, const struct kn_service_parts *par
 		conf->traffic = xrealloc(conf->traffic,
 					 (conf->traffic_n + 1) * sizeof *conf->traffic);
 		t = &conf->traffic[conf->traffic_n++];
-		*t = (struct traffic_conf){
-			.revision = revision_name,
-			.percent = (uint32_t)kn_json_number(entry, "percent", 0)};
+		*t = (struct traffic_conf){.revision = revision_name,
+					   .percent = (uint32_t)MIN(MAX(percent, 0), 100)};
 		revision_name = NULL;
 		if (!is_own)
 			t->service = kn_service_conf_name(parts->ns, configuration);

@@ -93,6 +93,8 @@ names_of_tags(void **state)
 	name = kn_domain_name(c, "web", "", &why);
 	assert_string_equal(name, "web");
 	free(name);
+	assert_null(kn_domain_name(c, "web.other.svc.cluster", "", &why));
+	strbuf_clear(&why);
 	memset(longest, 'a', 60);
 	longest[60] = '\0';
 	assert_null(kn_domain_name(c, "web", longest, &why));

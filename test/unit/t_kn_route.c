@@ -1,291 +1,11 @@
 /* Stories of Routes and DomainMappings, and the services for the activators that come of them. */
+#include "test/unit/kn_house.h"
 #include "test/unit/kn_world.h"
 
 #include "autoscaler/knative/kn_cache.h"
-#include "autoscaler/knative/kn_config.h"
-#include "autoscaler/knative/kn_configuration.h"
-#include "autoscaler/knative/kn_domain_mapping.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
-#include "autoscaler/knative/kn_output.h"
-#include "autoscaler/knative/kn_revision.h"
-#include "autoscaler/knative/kn_route.h"
-#include "autoscaler/knative/kn_service.h"
-#include "common/hmap.h"
-#include "common/settings.h"
-#include "common/settings_claims.h"
 #include "common/strbuf.h"
-
-/* A cluster, and activators that use what kn_output says as soon as they are let. */
-struct house {
-	struct kn_world w;
-	struct kn_output *output;
-	struct kn_output_input in;
-	uint64_t serial, routed;
-	const struct service_conf *services;
-	size_t n;
-	struct hmap claimed; /* claim to owner */
-	const char *taken;   /* a claim that another source has; NULL */
-};
-
-/* --- claims --- */
-
-struct claiming {
-	struct house *h;
-	const char *owner;
-	char *why;
-};
-
-static bool
-look(const char *claim, void *arg)
-{
-	struct claiming *c = arg;
-	const char *owner = hmap_find(&c->h->claimed, claim);
-	size_t n = c->h->taken == NULL ? 0 : strlen(c->h->taken);
-
-	if (owner == NULL && n > 0 && strncmp(claim, c->h->taken, n) == 0)
-		owner = "service \"file\" of the conf file";
-	if (owner == NULL)
-		return false;
-	c->why = xasprintf("%.*s is taken by %s", (int)strcspn(claim, " "), claim, owner);
-	return true;
-}
-
-static bool
-claim(const char *text, void *arg)
-{
-	struct claiming *c = arg;
-
-	free(hmap_put(&c->h->claimed, text, xstrdup(c->owner)));
-	return false;
-}
-
-static char *
-take(const struct kn_claims *claims, const struct service_conf *s, const char *owner)
-{
-	struct claiming c = {.h = claims->arg, .owner = owner};
-
-	if (!settings_each_claim(s, look, &c))
-		(void)settings_each_claim(s, claim, &c);
-	return c.why;
-}
-
-static void
-forget_claims(struct house *h)
-{
-	size_t at = 0;
-	void *owner;
-
-	while (hmap_next(&h->claimed, &at, NULL, &owner))
-		free(owner);
-	hmap_fini(&h->claimed);
-	hmap_init(&h->claimed);
-}
-
-/* --- the house --- */
-
-static bool
-is_routed(const struct kn_facts *f, const char *ns, const char *route)
-{
-	struct house *h = f->arg;
-
-	return kn_output_is_routed(h->output, &h->in, ns, route, h->routed);
-}
-
-static const char *
-refusal(const struct kn_facts *f, const char *ns, const char *route)
-{
-	const struct house *h = f->arg;
-
-	return kn_output_refusal(h->output, ns, route);
-}
-
-static bool (*facts_of_world)(const struct kn_facts *, const char *, const char *,
-			      struct kn_revision_facts *);
-
-static bool
-revision(const struct kn_facts *f, const char *ns, const char *name, struct kn_revision_facts *out)
-{
-	struct house *h = f->arg;
-	struct kn_facts facts = h->w.facts;
-
-	facts.arg = &h->w;
-	return facts_of_world(&facts, ns, name, out);
-}
-
-static void
-open_house(struct house *h)
-{
-	*h = (struct house){.serial = 0};
-	kn_world_open(&h->w);
-	h->w.handlers.v[KN_SERVICE] = kn_service_reconcile;
-	h->w.handlers.v[KN_CONFIGURATION] = kn_configuration_reconcile;
-	h->w.handlers.v[KN_REVISION] = kn_revision_reconcile;
-	h->w.handlers.v[KN_ROUTE] = kn_route_reconcile;
-	h->w.handlers.v[KN_DOMAIN_MAPPING] = kn_domain_mapping_reconcile;
-	facts_of_world = h->w.facts.revision;
-	h->w.facts = (struct kn_facts){revision, is_routed, refusal, h};
-	h->output = kn_output_new();
-	h->in = (struct kn_output_input){h->w.cache, h->w.config, h->w.settings};
-	hmap_init(&h->claimed);
-}
-
-static void
-close_house(struct house *h)
-{
-	kn_output_free(&h->output);
-	forget_claims(h);
-	hmap_fini(&h->claimed);
-	kn_world_close(&h->w);
-}
-
-/* What the driver does when objects have changed. */
-static bool
-describe(struct house *h)
-{
-	const struct kn_claims claims = {take, h};
-	const char *ns, *name;
-
-	if (kn_output_is_current(h->output, &h->in))
-		return false;
-	forget_claims(h);
-	h->services = kn_output_services(h->output, &h->in, &claims, ++h->serial, &h->n);
-	while (kn_output_next_refusal(h->output, &ns, &name))
-		;
-	assert_true(kn_output_is_current(h->output, &h->in));
-	return true;
-}
-
-/* Run until nothing changes, with activators that use each description at once. */
-static void
-run(struct house *h)
-{
-	unsigned rounds = 0;
-
-	do {
-		kn_world_run(&h->w);
-		h->routed = h->serial;
-		assert_in_range(rounds++, 0, 30);
-	} while (describe(h) || h->routed != h->serial);
-	kn_world_run(&h->w);
-}
-
-static void
-pass(struct house *h, int64_t seconds)
-{
-	h->w.wall_s += seconds;
-	h->w.now_ns += seconds * 1000000000;
-	run(h);
-}
-
-/* --- what tests look at --- */
-
-static void
-add_list(struct strbuf *out, const char *title, const struct str_list *l)
-{
-	size_t i;
-
-	for (i = 0; i < l->n; i++)
-		strbuf_addf(out, "%s%s", i == 0 ? title : ",", l->v[i]);
-}
-
-/* "hosts=… local=… | REVISION PERCENT TAG hosts=… | …" and its revisions; for free(). */
-static char *
-service_text(const struct house *h, const char *name)
-{
-	struct strbuf out;
-	size_t i, k;
-
-	strbuf_init(&out, 0);
-	for (i = 0; i < h->n; i++) {
-		const struct service_conf *s = &h->services[i];
-
-		if (strcmp(s->name, name) != 0)
-			continue;
-		add_list(&out, "hosts=", &s->hosts);
-		add_list(&out, " local=", &s->local_hosts);
-		for (k = 0; k < s->traffic_n; k++) {
-			const struct traffic_conf *t = &s->traffic[k];
-
-			strbuf_addf(&out, " | %s%s%s %u", t->service == NULL ? "" : t->service,
-				    t->service == NULL ? "" : "/", t->revision, t->percent);
-			if (t->tag != NULL)
-				strbuf_addf(&out, " %s", t->tag);
-			add_list(&out, " hosts=", &t->hosts);
-			add_list(&out, " local=", &t->local_hosts);
-		}
-		strbuf_adds(&out, " :");
-		for (k = 0; k < s->revisions_n; k++)
-			strbuf_addf(&out, " %s", s->revisions[k].name);
-	}
-	return strbuf_take(&out);
-}
-
-#define assert_service(h, name, text)                                                              \
-	do {                                                                                       \
-		char *is_ = service_text(h, name);                                                 \
-		assert_string_equal(is_, text);                                                    \
-		free(is_);                                                                         \
-	} while (0)
-
-static const struct revision_conf *
-revision_conf(const struct house *h, const char *full_name)
-{
-	size_t i, k;
-
-	for (i = 0; i < h->n; i++)
-		for (k = 0; k < h->services[i].revisions_n; k++)
-			if (strcmp(h->services[i].revisions[k].full_name, full_name) == 0)
-				return &h->services[i].revisions[k];
-	fail_msg("no revision %s", full_name);
-	return NULL;
-}
-
-#define LOCAL(name) name ".default," name ".default.svc," name ".default.svc.cluster.local"
-
-/* The domain of all Routes. */
-static void
-use_domain(struct house *h, const char *text)
-{
-	json_t *data = json_loads(text, 0, NULL);
-
-	assert_non_null(data);
-	assert_true(kn_config_apply(h->w.config, "config-domain", data));
-	json_decref(data);
-}
-
-static void
-use_network(struct house *h, const char *text)
-{
-	json_t *data = json_loads(text, 0, NULL);
-
-	assert_non_null(data);
-	assert_true(kn_config_apply(h->w.config, "config-network", data));
-	json_decref(data);
-}
-
-/* metadata: members beside the name, each with a comma before it. */
-static void
-apply_service(struct house *h, const char *image, const char *metadata, const char *traffic)
-{
-	char *text = xasprintf(
-		"{\"metadata\":{\"name\":\"hello\"%s},\"spec\":{\"template\":{\"spec\":{"
-		"\"containers\":[{\"image\":\"%s\"}]}},\"traffic\":%s}}",
-		metadata, image, traffic);
-
-	kn_world_apply(&h->w, KN_SERVICE, text);
-	free(text);
-}
-
-#define LATEST "[{\"latestRevision\":true,\"percent\":100}]"
-#define CONDITION(h, kind, name, type) kn_world_condition(&(h)->w, kind, name, type)
-#define ROUTE(h, type) CONDITION(h, KN_ROUTE, "hello", type)
-
-static const char *
-route_text(const struct house *h, const char *a, const char *b)
-{
-	return kn_json_text(kn_world_get(&h->w, KN_ROUTE, "hello"), "status", a, b, NULL);
-}
 
 /* --- stories --- */
 
@@ -295,9 +15,9 @@ a_route_is_served_and_then_ready(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1", "", LATEST);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
 	kn_world_run(&h.w);
 	/* The status says what is to be in use; it is not, yet. */
 	assert_string_equal(ROUTE(&h, "AllTrafficAssigned"), "True");
@@ -305,8 +25,8 @@ a_route_is_served_and_then_ready(void **state)
 			    "Unknown IngressNotConfigured: Ingress has not yet been reconciled.");
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"),
 			    "Unknown IngressNotConfigured: Ingress has not yet been reconciled.");
-	assert_true(describe(&h));
-	assert_false(describe(&h));
+	assert_true(house_describe(&h));
+	assert_false(house_describe(&h));
 	kn_world_run(&h.w);
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"),
 			    "Unknown IngressNotConfigured: Ingress has not yet been reconciled.");
@@ -314,17 +34,17 @@ a_route_is_served_and_then_ready(void **state)
 	kn_world_run(&h.w);
 	assert_string_equal(ROUTE(&h, "IngressReady"), "True");
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"), "True");
-	assert_string_equal(route_text(&h, "url", NULL), "http://hello.default.example.com");
-	assert_string_equal(route_text(&h, "address", "url"),
+	assert_string_equal(house_route(&h, "url", NULL), "http://hello.default.example.com");
+	assert_string_equal(house_route(&h, "address", "url"),
 			    "http://hello.default.svc.cluster.local");
 	assert_string_equal(ROUTE(&h, "CertificateProvisioned"),
 			    "True TLSNotEnabled: external-domain-tls is not enabled");
 	assert_service(&h, "default.hello",
 		       "hosts=hello.default.example.com local=" LOCAL("hello") " | hello-00001 100 "
 									       ": hello-00001");
-	assert_false(describe(&h)); /* conditions change no service */
+	assert_false(house_describe(&h)); /* conditions change no service */
 	assert_int_equal(h.serial, 1);
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -333,30 +53,30 @@ an_update_is_ready_when_it_is_routed(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
-	apply_service(&h, "app:2", "", LATEST);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
+	house_apply(&h, "app:2", "", LATEST);
 	kn_world_run(&h.w);
 	assert_string_equal(CONDITION(&h, KN_CONFIGURATION, "hello", "Ready"), "True");
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"),
 			    "Unknown IngressNotConfigured: Ingress has not yet been reconciled.");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"), "True");
 	assert_service(&h, "default.hello",
 		       "hosts=hello.default.example.com local=" LOCAL(
 			       "hello") " | hello-00002 100 "
 					": hello-00001 hello-00002");
 	/* One that fails leaves all as it is. */
-	apply_service(&h, "missing:3", "", LATEST);
-	run(&h);
+	house_apply(&h, "missing:3", "", LATEST);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "Ready"), "True");
 	assert_service(&h, "default.hello",
 		       "hosts=hello.default.example.com local=" LOCAL(
 			       "hello") " | hello-00002 100 "
 					": hello-00001 hello-00002 hello-00003");
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -366,16 +86,16 @@ tags_have_hosts_of_their_own(void **state)
 	const json_t *traffic;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	use_network(&h, "{\"tag-template\":\"{{.Name}}-{{.Tag}}\"}");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
-	apply_service(&h, "app:2", "",
-		      "[{\"tag\":\"now\",\"revisionName\":\"hello-00001\",\"percent\":60},"
-		      "{\"latestRevision\":true,\"percent\":30},{\"tag\":\"next\"},"
-		      "{\"revisionName\":\"hello-00001\",\"percent\":10}]");
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_use_network(&h, "{\"tag-template\":\"{{.Name}}-{{.Tag}}\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
+	house_apply(&h, "app:2", "",
+		    "[{\"tag\":\"now\",\"revisionName\":\"hello-00001\",\"percent\":60},"
+		    "{\"latestRevision\":true,\"percent\":30},{\"tag\":\"next\"},"
+		    "{\"revisionName\":\"hello-00001\",\"percent\":10}]");
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"), "True");
 	assert_service(
 		&h, "default.hello",
@@ -393,16 +113,16 @@ tags_have_hosts_of_their_own(void **state)
 	kn_world_patch(&h.w, KN_PLACEHOLDER, "hello-now",
 		       "{\"metadata\":{\"labels\":{\"networking.knative.dev/visibility\":"
 		       "\"cluster-local\"}}}");
-	run(&h);
+	house_run(&h);
 	traffic = kn_json_at(kn_world_get(&h.w, KN_ROUTE, "hello"), "status", "traffic", NULL);
 	assert_string_equal(kn_json_text(json_array_get(traffic, 0), "url", NULL),
 			    "http://hello-now.default.svc.cluster.local");
 	/* A tag that goes takes its placeholder along. */
-	apply_service(&h, "app:2", "", LATEST);
-	run(&h);
+	house_apply(&h, "app:2", "", LATEST);
+	house_run(&h);
 	assert_null(kn_world_get(&h.w, KN_PLACEHOLDER, "hello-now"));
 	assert_non_null(kn_world_get(&h.w, KN_PLACEHOLDER, "hello"));
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -411,22 +131,22 @@ a_local_service_has_no_public_host(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1",
-		      ",\"labels\":{\"networking.knative.dev/visibility\":\"cluster-local\"}",
-		      LATEST);
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1",
+		    ",\"labels\":{\"networking.knative.dev/visibility\":\"cluster-local\"}",
+		    LATEST);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"), "True");
-	assert_string_equal(route_text(&h, "url", NULL), "http://hello.default.svc.cluster.local");
+	assert_string_equal(house_route(&h, "url", NULL), "http://hello.default.svc.cluster.local");
 	assert_service(&h, "default.hello",
 		       " local=" LOCAL("hello") " | hello-00001 100 : hello-00001");
 	/* The label goes. */
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
-	assert_string_equal(route_text(&h, "url", NULL), "http://hello.default.example.com");
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
+	assert_string_equal(house_route(&h, "url", NULL), "http://hello.default.example.com");
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"), "True");
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -436,11 +156,10 @@ placeholders_lead_to_the_activators(void **state)
 	const json_t *service;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1", ",\"annotations\":{\"a\":\"1\"},\"labels\":{\"l\":\"2\"}",
-		      LATEST);
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", ",\"annotations\":{\"a\":\"1\"},\"labels\":{\"l\":\"2\"}", LATEST);
+	house_run(&h);
 	service = kn_world_get(&h.w, KN_PLACEHOLDER, "hello");
 	assert_string_equal(kn_json_text(service, "spec", "externalName", NULL),
 			    "activator-local.activator.svc.cluster.local");
@@ -449,17 +168,17 @@ placeholders_lead_to_the_activators(void **state)
 	assert_string_equal(kn_json_text(service, "metadata", "labels", KN_LABEL_ROUTE, NULL),
 			    "hello");
 	/* What goes from the Service stays there. */
-	apply_service(&h, "app:1", ",\"annotations\":{\"b\":\"1\"}", LATEST);
-	run(&h);
+	house_apply(&h, "app:1", ",\"annotations\":{\"b\":\"1\"}", LATEST);
+	house_run(&h);
 	service = kn_world_get(&h.w, KN_PLACEHOLDER, "hello");
 	assert_string_equal(kn_json_text(service, "metadata", "annotations", "a", NULL), "1");
 	assert_string_equal(kn_json_text(service, "metadata", "annotations", "b", NULL), "1");
 	kn_world_delete(&h.w, KN_SERVICE, "hello");
 	kn_world_collect(&h.w);
-	run(&h);
+	house_run(&h);
 	assert_int_equal(kn_world_count(&h.w, KN_PLACEHOLDER), 0);
 	assert_int_equal(h.n, 0);
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -468,11 +187,11 @@ a_service_of_another_is_left_alone(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
 	kn_world_apply(&h.w, KN_PLACEHOLDER, "{\"metadata\":{\"name\":\"hello\"},\"spec\":{}}");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "IngressReady"),
 			    "False NotOwned: There is an existing placeholder Service \"hello\" "
 			    "that we do not own.");
@@ -481,9 +200,9 @@ a_service_of_another_is_left_alone(void **state)
 			    "");
 	kn_world_delete(&h.w, KN_PLACEHOLDER, "hello");
 	kn_world_collect(&h.w);
-	run(&h);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "Ready"), "True");
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -517,12 +236,12 @@ targets_that_are_missing(void **state)
 	size_t i;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
 	kn_world_apply(&h.w, KN_CONFIGURATION,
 		       "{\"metadata\":{\"name\":\"broken\"},\"spec\":{\"template\":{\"spec\":{"
 		       "\"containers\":[{\"image\":\"missing:1\"}]}}}}");
-	run(&h);
+	house_run(&h);
 	h.w.has_kubelet = false;
 	kn_world_apply(&h.w, KN_CONFIGURATION,
 		       "{\"metadata\":{\"name\":\"slow\"},\"spec\":{\"template\":{\"spec\":{"
@@ -534,12 +253,33 @@ targets_that_are_missing(void **state)
 
 		kn_world_apply(&h.w, KN_ROUTE, text);
 		free(text);
-		run(&h);
+		house_run(&h);
 		assert_string_equal(ROUTE(&h, "AllTrafficAssigned"), v[i].condition);
 		assert_string_equal(ROUTE(&h, "Ready"), v[i].condition);
 		assert_int_equal(json_object_size(kn_world_get(&h.w, KN_PLACEHOLDER, "hello")), 0);
 	}
-	close_house(&h);
+	house_close(&h);
+}
+
+/* Where the API server does not refuse them: no number of theirs may reach the activators. */
+static void
+percents_out_of_bounds(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "",
+		    "[{\"latestRevision\":true,\"percent\":-5},{\"latestRevision\":true,"
+		    "\"tag\":\"t\",\"percent\":4294967296}]");
+	house_run(&h);
+	assert_service(
+		&h, "default.hello",
+		"hosts=hello.default.example.com local=" LOCAL(
+			"hello") " | hello-00001 0 | hello-00001 100 t hosts=t-hello.default.example.com "
+				 "local=" LOCAL("t-hello") " : hello-00001");
+	house_close(&h);
 }
 
 static void
@@ -548,14 +288,14 @@ a_bare_route_goes_to_other_services(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	kn_world_apply(&h.w, KN_ROUTE,
 		       "{\"metadata\":{\"name\":\"front\"},\"spec\":{\"traffic\":[{"
 		       "\"configurationName\":\"hello\",\"percent\":100}]}}");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_ROUTE, "front", "Ready"), "True");
 	assert_service(&h, "default.front",
 		       "hosts=front.default.example.com local=" LOCAL(
@@ -564,7 +304,7 @@ a_bare_route_goes_to_other_services(void **state)
 	assert_service(&h, "default.hello",
 		       "hosts=hello.default.example.com local=" LOCAL("hello") " | hello-00001 100 "
 									       ": hello-00001");
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -573,19 +313,19 @@ a_route_of_a_service_names_its_own(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
 	kn_world_apply(&h.w, KN_CONFIGURATION,
 		       "{\"metadata\":{\"name\":\"other\"},\"spec\":{\"template\":{\"spec\":{"
 		       "\"containers\":[{\"image\":\"app:1\"}]}}}}");
-	apply_service(
+	house_apply(
 		&h, "app:1", "",
 		"[{\"revisionName\":\"other-00001\",\"percent\":100,\"latestRevision\":false}]");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "AllTrafficAssigned"),
 			    "False RevisionNotOwned: Revision \"other-00001\" belongs to Service "
 			    "\"\", not Service \"hello\".");
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -594,16 +334,16 @@ names_that_cannot_be(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	use_network(&h, "{\"domain-template\":\"{{.Name}}_{{.Namespace}}.{{.Domain}}\"}");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_use_network(&h, "{\"domain-template\":\"{{.Name}}_{{.Namespace}}.{{.Domain}}\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "AllTrafficAssigned"),
 			    "False ErrorConfig: invalid domain name "
 			    "\"hello_default.example.com\": expected labels of at most 63 "
 			    "characters of a-z, 0-9 and \"-\", with dots between");
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -612,16 +352,16 @@ a_host_that_is_taken(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
 	h.taken = "hello.default.example.com ";
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "IngressReady"),
 			    "False ReconcileIngressFailed: hello.default.example.com is taken by "
 			    "service \"file\" of the conf file");
 	assert_int_equal(h.n, 0);
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -630,18 +370,18 @@ domain_mappings(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
 	kn_world_apply(
 		&h.w, KN_DOMAIN_MAPPING,
 		"{\"metadata\":{\"name\":\"www.shop.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
 		"\"kind\":\"Service\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "www.shop.org", "ReferenceResolved"),
 			    "False ResolveFailed: services.serving.knative.dev \"hello\" not "
 			    "found");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "www.shop.org", "Ready"), "True");
 	assert_string_equal(kn_json_text(kn_world_get(&h.w, KN_DOMAIN_MAPPING, "www.shop.org"),
 					 "status", "url", NULL),
@@ -657,7 +397,7 @@ domain_mappings(void **state)
 		"{\"metadata\":{\"name\":\"www.shop.org\",\"namespace\":\"thief\"},\"spec\":{"
 		"\"ref\":{\"name\":\"hello\",\"kind\":\"Service\","
 		"\"apiVersion\":\"serving.knative.dev/v1\"}}}");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "www.shop.org", "Ready"), "True");
 	/* A host that another source has is refused; the Route goes on without. */
 	h.taken = "taken.org ";
@@ -665,18 +405,18 @@ domain_mappings(void **state)
 		&h.w, KN_DOMAIN_MAPPING,
 		"{\"metadata\":{\"name\":\"taken.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
 		"\"kind\":\"Service\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "taken.org", "DomainClaimed"),
 			    "False DomainClaimFailed: taken.org is taken by service \"file\" "
 			    "of the conf file");
 	assert_string_equal(ROUTE(&h, "Ready"), "True");
 	kn_world_delete(&h.w, KN_DOMAIN_MAPPING, "www.shop.org");
 	kn_world_collect(&h.w);
-	run(&h);
+	house_run(&h);
 	assert_service(&h, "default.hello",
 		       "hosts=hello.default.example.com local=" LOCAL("hello") " | hello-00001 100 "
 									       ": hello-00001");
-	close_house(&h);
+	house_close(&h);
 }
 
 /* The split as the status has it: "REVISION PERCENT …"; for free(). */
@@ -712,40 +452,37 @@ a_gradual_rollout(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1",
-		      ",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"11s\"}",
-		      LATEST);
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1",
+		    ",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"11s\"}", LATEST);
+	house_run(&h);
 	assert_split(&h, "hello-00001 100");
 	assert_string_equal(ROUTE(&h, "Ready"), "True");
-	apply_service(&h, "app:2",
-		      ",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"11s\"}",
-		      LATEST);
-	run(&h);
+	house_apply(&h, "app:2",
+		    ",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"11s\"}", LATEST);
+	house_run(&h);
 	assert_split(&h, "hello-00001 99, hello-00002 1");
 	assert_string_equal(CONDITION(&h, KN_SERVICE, "hello", "Ready"), IN_PROGRESS);
 	/* 1 s is the least: 10 steps of 1 s each. */
-	pass(&h, 1);
+	house_wait(&h, 1);
 	assert_split(&h, "hello-00001 89, hello-00002 11");
-	pass(&h, 5);
+	house_wait(&h, 5);
 	assert_split(&h, "hello-00001 79, hello-00002 21");
 	/* A third one: the second goes no further. */
-	apply_service(&h, "app:3",
-		      ",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"11s\"}",
-		      LATEST);
-	run(&h);
+	house_apply(&h, "app:3",
+		    ",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"11s\"}", LATEST);
+	house_run(&h);
 	assert_split(&h, "hello-00001 79, hello-00002 20, hello-00003 1");
-	pass(&h, 1);
-	pass(&h, 1);
+	house_wait(&h, 1);
+	house_wait(&h, 1);
 	assert_split(&h, "hello-00001 79, hello-00003 21");
 	while (strcmp(ROUTE(&h, "Ready"), "True") != 0)
-		pass(&h, 1);
+		house_wait(&h, 1);
 	assert_split(&h, "hello-00003 100");
 	assert_null(kn_json_at(kn_world_get(&h.w, KN_ROUTE, "hello"), "metadata", "annotations",
 			       KN_ANNOTATION_ROLLOUT_STATE, NULL));
-	close_house(&h);
+	house_close(&h);
 }
 
 static void
@@ -762,26 +499,26 @@ what_the_conf_file_allows(void **state)
 	(void)state;
 	assert_non_null(s);
 	settings_errors_free(&errors);
-	open_house(&h); /* without config-domain all Routes are local */
+	house_open(&h); /* without config-domain all Routes are local */
 	h.in.settings = s;
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "IngressReady"),
 			    "False ReconcileIngressFailed: no address of the key listen has the "
 			    "word local, which a cluster-local Route needs");
-	use_domain(&h, "{\"example.com\":\"\"}");
-	run(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_run(&h);
 	assert_string_equal(ROUTE(&h, "IngressReady"), "True");
-	close_house(&h);
+	house_close(&h);
 	settings_free(&s);
 
 	s = settings_load_bytes("t", bounded, strlen(bounded), &errors);
 	assert_non_null(s);
 	settings_errors_free(&errors);
-	open_house(&h);
+	house_open(&h);
 	h.in.settings = s;
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1", "", LATEST);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
 	kn_world_apply(
 		&h.w, KN_DOMAIN_MAPPING,
 		"{\"metadata\":{\"name\":\"a.shop.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
@@ -790,12 +527,12 @@ what_the_conf_file_allows(void **state)
 		&h.w, KN_DOMAIN_MAPPING,
 		"{\"metadata\":{\"name\":\"bank.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
 		"\"kind\":\"Route\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
-	run(&h);
+	house_run(&h);
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "a.shop.org", "Ready"), "True");
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "bank.org", "DomainClaimed"),
 			    "False DomainClaimFailed: host bank.org may not be claimed from "
 			    "namespace default (allow_hosts)");
-	close_house(&h);
+	house_close(&h);
 	settings_free(&s);
 }
 
@@ -808,8 +545,8 @@ settings_of_a_revision(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
 	kn_world_apply(&h.w, KN_SERVICE,
 		       "{\"metadata\":{\"name\":\"hello\",\"annotations\":{"
 		       "\"activator.dev/sticky\":\"cookie:s\"}},\"spec\":{\"template\":{"
@@ -821,8 +558,8 @@ settings_of_a_revision(void **state)
 		       "\"spec\":{\"containerConcurrency\":10,\"timeoutSeconds\":20,"
 		       "\"containers\":[{\"image\":\"app:1\",\"ports\":[{\"name\":\"h2c\","
 		       "\"containerPort\":9000}]}]}}}}");
-	run(&h);
-	r = revision_conf(&h, "default.hello/hello-00001");
+	house_run(&h);
+	r = house_revision(&h, "default.hello/hello-00001");
 	assert_string_equal(r->launch.deployment, "default/hello-00001-deployment");
 	assert_string_equal(r->launch.port, "user-port");
 	assert_int_equal(r->limits.protocol, PROTOCOL_H2C);
@@ -835,7 +572,7 @@ settings_of_a_revision(void **state)
 	assert_int_equal(r->limits.response_timeout, INT64_C(20000000000));
 	/* A mistake in one of ours leaves out all of ours. */
 	assert_int_equal(r->limits.max_parked, 0);
-	close_house(&h);
+	house_close(&h);
 }
 
 /* The collector deletes what a Service has owned in any order. */
@@ -846,16 +583,16 @@ a_configuration_that_goes_first(void **state)
 	struct house h;
 
 	(void)state;
-	open_house(&h);
-	use_domain(&h, "{\"example.com\":\"\"}");
-	apply_service(&h, "app:1", "", LATEST);
-	run(&h);
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	house_run(&h);
 	o = kn_cache_find(h.w.cache, KN_CONFIGURATION, "default", "hello");
 	assert_true(kn_cache_remove(h.w.cache, KN_CONFIGURATION, "default", "hello", o->uid));
-	assert_true(describe(&h));
+	assert_true(house_describe(&h));
 	assert_service(&h, "default.hello",
 		       "hosts=hello.default.example.com local=" LOCAL("hello") " :");
-	close_house(&h);
+	house_close(&h);
 }
 
 int
@@ -869,6 +606,7 @@ main(void)
 		cmocka_unit_test(placeholders_lead_to_the_activators),
 		cmocka_unit_test(a_service_of_another_is_left_alone),
 		cmocka_unit_test(targets_that_are_missing),
+		cmocka_unit_test(percents_out_of_bounds),
 		cmocka_unit_test(a_bare_route_goes_to_other_services),
 		cmocka_unit_test(a_route_of_a_service_names_its_own),
 		cmocka_unit_test(names_that_cannot_be),
