@@ -201,6 +201,10 @@ import_set(struct import *imp, struct import_service *s, struct kube_node at, co
 	struct err e = {0};
 
 	CHECK(k != NULL);
+	if (text == NULL) {
+		import_fail(imp, s->from, at, path, "expected one value, for the key %s", key);
+		return false;
+	}
 	if (value_check(k, text, &e) < 0) {
 		import_fail(imp, s->from, at, path, "the key %s takes another value: %s", key,
 			    e.text);

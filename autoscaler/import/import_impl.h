@@ -62,8 +62,8 @@ void import_fail(struct import *, const struct import_object *, struct kube_node
 
 struct import_service *import_add_service(struct import *, const struct import_object *from,
 					  const char *ns, const char *name);
-/* Set a key, or add an element to its list.  A value that the key does not take is said, at `at`
- * of `path`, and false is returned. */
+/* Set a key, or add an element to its list.  A value that the key does not take, or none (NULL), is
+ * said, at `at` of `path`, and false is returned. */
 bool import_set(struct import *, struct import_service *, struct kube_node at, const char *path,
 		const char *section, const char *key, const char *text);
 bool import_has(const struct import_service *, const char *key);

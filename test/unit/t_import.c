@@ -202,6 +202,14 @@ mistakes_are_said_with_their_lines(void **state)
 		{HTTP_SCALED_OBJECT("  hosts: [a]\n  scaleTargetRef: {name: a, service: a, port: "
 				    "80}\n  replicas: {min: 5, max: 2}\n"),
 		 "f:1: the result is no service: "},
+		{HTTP_SCALED_OBJECT("  hosts: [a]\n  scaleTargetRef: {name: a, service: a, port: "
+				    "80}\n  targetPendingRequests: {a: b}\n"),
+		 "f:7: spec.targetPendingRequests: expected one value, for the key target\n"},
+		{HTTP_SCALED_OBJECT(
+			 "  hosts: [a]\n  scaleTargetRef: {name: a, service: a, portName: x}\n---\n"
+			 "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n"
+			 "spec: {ports: [{name: x}]}\n"),
+		 "f:6: spec.scaleTargetRef: expected one value, for the key port\n"},
 		{"a: b\n",
 		 "f:1: expected an object of Kubernetes with a kind, a Compose file, or the "
 		 "conf file of Sablier\n"},
