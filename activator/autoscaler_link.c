@@ -19,6 +19,7 @@
 #include "common/demand_report.h"
 #include "common/lifelock.h"
 #include "common/link.h"
+#include "common/msg_limits.h"
 #include "common/strbuf.h"
 
 #define TICK CLK_S
@@ -439,7 +440,8 @@ on_up(struct link *l, void *arg)
 					  .has_shares = true,
 					  .has_commands = true,
 					  .has_spans = al->spans.log != NULL,
-					  .has_swaps = true}};
+					  .has_swaps = true,
+					  .defaults = msg_limits_digest()}};
 
 	(void)l;
 	hold_lock(al); /* before the autoscaler looks at it */

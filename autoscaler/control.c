@@ -607,6 +607,7 @@ open_all(struct autoscaler *a, struct err *e)
 							     .platform = a->platform,
 							     .addresses = a->addresses,
 							     .send_all = control_send_line,
+							     .have_defaults = control_have_defaults,
 							     .described = control_described,
 							     .arg = a});
 	a->hub = hub_open(a->loop, s->socket, a->id, &control_hub_ops, a, e);

@@ -73,6 +73,7 @@ extern const struct activators_ops control_activators_ops;
 void control_update_ledger(struct autoscaler *);
 /* services_parts: a line for all activators; and that a whole description was sent to them. */
 void control_send_line(const char *text, size_t n, void *arg);
+bool control_have_defaults(void *arg);
 void control_described(int64_t generation, void *arg);
 
 /* Wait also for the activators that an earlier autoscaler has known. */

@@ -91,6 +91,14 @@ control_send_line(const char *text, size_t n, void *arg)
 		hub_send_line_all(a->hub, text, n);
 }
 
+bool
+control_have_defaults(void *arg)
+{
+	const struct autoscaler *a = arg;
+
+	return a->hub == NULL || hub_have_defaults(a->hub);
+}
+
 void
 control_described(int64_t generation, void *arg)
 {
@@ -172,7 +180,7 @@ on_activator_up(struct hub_peer *p, void *arg, struct err *e)
 	rollouts_link_up(a->rollouts);
 	if (has_drivers(a)) {
 		swaps_up(&a->swaps, p->serial, p->id, p->has_swaps, clk_now());
-		if (services_describe(a->services, line_to_one, p))
+		if (services_describe(a->services, p->has_defaults, line_to_one, p))
 			swaps_sent(&a->swaps, p->serial, services_generation(a->services),
 				   clk_now());
 		reconcile_peer_up(a->reconcile, p->serial, p->id, p->has_shares, p->has_spans);

@@ -269,7 +269,7 @@ apply(struct services *s)
 	set_driver_revisions(p->addresses, items, n);
 	free(items);
 	s->generation++;
-	if (!services_describe(s, p->send_all, p->arg))
+	if (!services_describe(s, p->have_defaults(p->arg), p->send_all, p->arg))
 		return;
 	route_audit_end(s->routes);
 	note_unrouted(s);
@@ -518,10 +518,11 @@ services_are_complete(const struct services *s)
 }
 
 bool
-services_describe(const struct services *s, services_line_fn *line, void *arg)
+services_describe(const struct services *s, bool is_brief, services_line_fn *line, void *arg)
 {
 	if (s->is_complete)
-		catalog_describe(&s->catalog, s->parts.reconcile, s->generation, line, arg);
+		catalog_describe(&s->catalog, s->parts.reconcile, s->generation, is_brief, line,
+				 arg);
 	return s->is_complete;
 }
 

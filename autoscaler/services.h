@@ -29,6 +29,8 @@ struct services_parts {
 	struct audit *audit;	     /* NULL: off */
 	struct driver *platform, *addresses;
 	services_line_fn *send_all; /* sends a line to every connected activator */
+	/* Have the limits of all connected activators our defaults? */
+	bool (*have_defaults)(void *arg);
 	/* The lines of a whole description were sent to them. */
 	void (*described)(int64_t generation, void *arg);
 	void *arg;
@@ -61,8 +63,9 @@ void services_tick(struct services *);
  * described, because activators would take some of the services for all: they park requests,
  * or keep what an earlier autoscaler described. */
 bool services_are_complete(const struct services *);
-/* Describe the services to one activator.  False: nothing, while they are not complete. */
-bool services_describe(const struct services *, services_line_fn *, void *arg);
+/* Describe the services to one activator.  is_brief: its limits have our defaults.  False: nothing,
+ * while they are not complete. */
+bool services_describe(const struct services *, bool is_brief, services_line_fn *, void *arg);
 
 /* The i-th service, i < services_n(); borrowed until the services change. */
 const struct service_conf *services_at(const struct services *, size_t i);

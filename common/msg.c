@@ -36,6 +36,8 @@ put_hello(struct jput *j, const struct msg_hello *h)
 	jput_string(j, "role", msg_role_words[h->role]);
 	jput_string(j, "id", h->id);
 	jput_string_if(j, "version", h->version);
+	if (h->defaults > 0)
+		jput_i64(j, "defaults", h->defaults);
 	if (!h->has_shares && !h->has_commands && !h->has_spans && !h->has_swaps)
 		return;
 	jput_array(j, "features");
@@ -163,12 +165,12 @@ put_traffic(struct jput *j, const struct msg_traffic *t)
 }
 
 static void
-put_revision(struct jput *j, const struct msg_revision *r)
+put_revision(struct jput *j, const struct msg_revision *r, bool is_brief)
 {
 	jput_object(j, NULL);
 	jput_string(j, "name", r->instances.revision);
 	jput_object(j, "limits");
-	msg_limits_put(j, &r->limits);
+	msg_limits_put(j, &r->limits, is_brief);
 	jput_object_end(j);
 	put_state(j, &r->instances);
 	jput_object_end(j);
@@ -201,7 +203,7 @@ put_service(struct jput *j, const struct msg_service *s)
 	jput_array_end(j);
 	jput_array(j, "revisions");
 	for (i = 0; i < s->revisions_n; i++)
-		put_revision(j, &s->revisions[i]);
+		put_revision(j, &s->revisions[i], s->is_brief);
 	jput_array_end(j);
 }
 

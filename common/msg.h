@@ -61,6 +61,7 @@ struct msg_hello {
 	bool has_spans;	   /* an activator: it makes a span of `scaling` */
 	bool has_swaps;	   /* an activator: it sends `swapped` */
 	uint64_t term;	   /* of an autoscaler with has_shares, from 1; else 0 */
+	int64_t defaults;  /* msg_limits_digest() of an activator; 0: unknown */
 };
 
 struct msg_instance {
@@ -166,6 +167,7 @@ struct msg_service {
 	char *match_header, *match_value, *sticky, *waiting_page;
 	bool redirect_https;
 	bool knative_tag_header;
+	bool is_brief; /* limits at their defaults are left out; not on the wire */
 	struct rule_conf *rules;
 	size_t rules_n;
 	struct msg_traffic *traffic;

@@ -113,6 +113,8 @@ get_hello(const struct jget *at, struct msg_hello *h, struct err *e)
 	    get_name(at, "id", &h->id, e) < 0 ||
 	    jget_string(at, "version", JGET_MAY, &h->version, e) < 0 || get_features(at, h, e) < 0)
 		return -1;
+	if (jget_i64(at, "defaults", JGET_MAY, 1, INT64_MAX, &h->defaults, e) < 0)
+		return -1;
 	h->protocol = (int)protocol;
 	h->role = (enum msg_role)role;
 	return get_term_of_hello(at, h, e);

@@ -6,9 +6,12 @@
 #include <string.h>
 
 #include "common/clk.h"
+#include "common/file.h"
 #include "common/jget.h"
 #include "common/jput.h"
 #include "common/settings_form.h"
+#include "common/strbuf.h"
+#include "common/text.h"
 
 #define KEY_NAME_MAX 80
 #define WORD_MAX 40
@@ -102,13 +105,69 @@ put_key(struct jput *j, const struct key *k, const struct limits *l)
 	}
 }
 
+/* Constant from main() on. */
+static struct limits defaults;
+static int64_t digest;
+
+__attribute__((constructor)) static void
+fill_defaults(void)
+{
+	struct strbuf text;
+	size_t i;
+
+	limits_default(&defaults);
+	strbuf_init(&text, 0);
+	for (i = 0; i < settings_keys_n; i++)
+		if (is_limit(&settings_keys[i]))
+			strbuf_addf(&text, "%s=%s\n", settings_keys[i].name,
+				    settings_keys[i].fallback == NULL ? ""
+								      : settings_keys[i].fallback);
+	digest = (int64_t)(file_digest(text.data, text.len) >> 1) | 1;
+	strbuf_fini(&text);
+}
+
+int64_t
+msg_limits_digest(void)
+{
+	return digest;
+}
+
+/* A probe is always said: what goes over the link is not what the key says. */
+static bool
+is_default(const struct key *k, const struct limits *l)
+{
+	const void *at = (const char *)l + k->offset, *by = (const char *)&defaults + k->offset;
+
+	switch (k->type) {
+	case KEY_BOOL:
+		return *(const bool *)at == *(const bool *)by;
+	case KEY_UINT:
+	case KEY_PERCENT32:
+	case KEY_SIZE32:
+		return *(const uint32_t *)at == *(const uint32_t *)by;
+	case KEY_NUMBER:
+	case KEY_PERCENT:
+		return memcmp(at, by, sizeof(double)) == 0;
+	case KEY_DURATION:
+	case KEY_SIZE:
+		return memcmp(at, by, sizeof(int64_t)) == 0;
+	case KEY_ENUM:
+		return *(const int *)at == *(const int *)by;
+	case KEY_STRING:
+	case KEY_ADDRESS:
+		return text_equal(*(char *const *)at, *(char *const *)by);
+	default:
+		return false;
+	}
+}
+
 void
-msg_limits_put(struct jput *j, const struct limits *l)
+msg_limits_put(struct jput *j, const struct limits *l, bool is_brief)
 {
 	size_t i;
 
 	for (i = 0; i < settings_keys_n; i++)
-		if (is_limit(&settings_keys[i]))
+		if (is_limit(&settings_keys[i]) && !(is_brief && is_default(&settings_keys[i], l)))
 			put_key(j, &settings_keys[i], l);
 }
 

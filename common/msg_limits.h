@@ -11,7 +11,11 @@
 struct jget;
 struct jput;
 
-void msg_limits_put(struct jput *, const struct limits *);
+/* is_brief: leave out what is at its default, for a reader with the same msg_limits_digest(). */
+void msg_limits_put(struct jput *, const struct limits *, bool is_brief);
+
+/* Stands for the names and defaults of all limits that this program knows; from 1. */
+int64_t msg_limits_digest(void);
 
 /* Read the keys that the object has into l; the others keep the value that they have in l.
  * 0, or -1 with err; limits_fini() frees l in both cases. */

@@ -228,7 +228,7 @@ describe_revisions(const struct catalog *c, const struct service_conf *s, const 
 
 static void
 describe(const struct catalog *c, const struct service_conf *s, const struct reconcile *r,
-	 struct strbuf *line)
+	 bool is_brief, struct strbuf *line)
 {
 	static const struct str_list none;
 	bool is_local = s->visibility == VISIBILITY_LOCAL;
@@ -246,6 +246,7 @@ describe(const struct catalog *c, const struct service_conf *s, const struct rec
 				      .waiting_page = s->waiting_page,
 				      .redirect_https = s->redirect_https,
 				      .knative_tag_header = s->knative_tag_header,
+				      .is_brief = is_brief,
 				      .rules = s->rules,
 				      .rules_n = s->rules_n,
 				      .traffic = traffic,
@@ -283,7 +284,7 @@ is_first_of_gone(const struct catalog *c, size_t i)
 }
 
 static uint32_t
-describe_all(const struct catalog *c, const struct reconcile *r,
+describe_all(const struct catalog *c, const struct reconcile *r, bool is_brief,
 	     void (*line)(const char *text, size_t n, void *arg), void *arg)
 {
 	struct strbuf text;
@@ -300,7 +301,7 @@ describe_all(const struct catalog *c, const struct reconcile *r,
 		if (i >= c->n)
 			gone.name = c->leaving[i - c->n].service->name;
 		strbuf_clear(&text);
-		describe(c, s, r, &text);
+		describe(c, s, r, is_brief, &text);
 		line(text.data, text.len, arg);
 		described++;
 	}
@@ -321,12 +322,12 @@ describe_bound(const struct msg *m, void (*line)(const char *text, size_t n, voi
 
 void
 catalog_describe(const struct catalog *c, const struct reconcile *r, int64_t generation,
-		 void (*line)(const char *text, size_t n, void *arg), void *arg)
+		 bool is_brief, void (*line)(const char *text, size_t n, void *arg), void *arg)
 {
 	struct msg begin = {.type = MSG_BEGIN, .u.begin = {.generation = generation}};
 	struct msg end = {.type = MSG_END, .u.end = {.generation = generation}};
 
 	describe_bound(&begin, line, arg);
-	end.u.end.services = describe_all(c, r, line, arg);
+	end.u.end.services = describe_all(c, r, is_brief, line, arg);
 	describe_bound(&end, line, arg);
 }

@@ -37,8 +37,10 @@ void catalog_keep_leaving(struct catalog *, const struct service_conf *old, size
 NODISCARD struct reconcile_item *catalog_items(const struct catalog *, struct driver *platform,
 					       struct driver *addresses, size_t *n);
 
-/* Call line() for each line of the description: `begin`, one `service` for each, `end`. */
+/* Call line() for each line of the description: `begin`, one `service` for each, `end`.
+ * is_brief: limits at their defaults are left out. */
 void catalog_describe(const struct catalog *, const struct reconcile *, int64_t generation,
-		      void (*line)(const char *text, size_t n, void *arg), void *arg);
+		      bool is_brief, void (*line)(const char *text, size_t n, void *arg),
+		      void *arg);
 
 #endif

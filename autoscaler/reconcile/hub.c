@@ -10,6 +10,7 @@
 #include "common/link.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/msg_limits.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -79,6 +80,17 @@ hub_next_activator(struct hub *h, struct hub_peer *p)
 			return next;
 	}
 	return NULL;
+}
+
+bool
+hub_have_defaults(struct hub *h)
+{
+	struct hub_peer *p = NULL;
+
+	while ((p = hub_next_activator(h, p)) != NULL)
+		if (!p->has_defaults)
+			return false;
+	return true;
 }
 
 struct hub_peer *
@@ -226,6 +238,7 @@ take_hello(struct hub_peer *p, const struct msg_hello *h)
 	p->has_commands = h->has_commands;
 	p->has_spans = h->has_spans;
 	p->has_swaps = h->has_swaps;
+	p->has_defaults = h->defaults == msg_limits_digest();
 	if (p->hub->ops->on_activator(p, p->hub->arg, &e) < 0) {
 		drop(p, "%s", e.text);
 		return;

@@ -26,6 +26,7 @@ struct hub_peer {
 	bool has_commands;  /* from its hello: it carries out `command` */
 	bool has_spans;	    /* from its hello: it makes a span of `scaling` */
 	bool has_swaps;	    /* from its hello: it sends `swapped` */
+	bool has_defaults;  /* from its hello: its limits have our defaults */
 	bool is_leaving;    /* it has sent `leaving`: it accepts no new requests */
 	bool is_activator;  /* on_activator has taken it */
 	enum msg_role role; /* once id is set */
@@ -67,6 +68,9 @@ size_t hub_activators(const struct hub *);
 /* Walk them: NULL begins, NULL ends. */
 struct hub_peer *hub_next_activator(struct hub *, struct hub_peer *);
 struct hub_peer *hub_find(struct hub *, uint64_t serial); /* may be NULL */
+
+/* Have all activators our defaults of the limits? */
+bool hub_have_defaults(struct hub *);
 
 /* Send a message to one peer, or to every activator. */
 void hub_send(struct hub_peer *, const struct msg *);

@@ -13,6 +13,7 @@
 #include "common/clk.h"
 #include "common/jget.h"
 #include "common/msg.h"
+#include "common/msg_limits.h"
 #include "common/strbuf.h"
 
 static void
@@ -493,10 +494,50 @@ limits_that_are_left_out_have_their_defaults(void **state)
 		"path");
 }
 
+/* What a brief description leaves out is at its default for its reader. */
+static void
+brief_limits_are_the_same_limits(void **state)
+{
+	static char name[] = "s", full[] = "s/v";
+	struct msg_revision rev = {.instances = {.revision = full}};
+	struct msg whole = {.type = MSG_SERVICE,
+			    .u.service = {.name = name, .revisions = &rev, .revisions_n = 1}};
+	struct strbuf long_text, short_text, again;
+	struct msg m;
+	struct err e;
+
+	(void)state;
+	limits_default(&rev.limits);
+	rev.limits.response_timeout = 7 * CLK_S;
+	rev.limits.via = true;
+	rev.limits.upstream_ca = xstrdup("ca");
+	rev.limits.protocol = PROTOCOL_H2C;
+	rev.limits.trace_sample = 0.5;
+	rev.limits.max_head = 4096;
+	strbuf_init(&long_text, 0);
+	strbuf_init(&short_text, 0);
+	strbuf_init(&again, 0);
+	msg_encode(&whole, &long_text);
+	whole.u.service.is_brief = true;
+	msg_encode(&whole, &short_text);
+	assert_true(short_text.len * 2 < long_text.len);
+	assert_int_equal(msg_decode(&m, short_text.data, short_text.len, &e), 0);
+	m.u.service.is_brief = false;
+	msg_encode(&m, &again);
+	assert_string_equal(strbuf_str(&again), strbuf_str(&long_text));
+	msg_fini(&m);
+	strbuf_fini(&again);
+	strbuf_fini(&short_text);
+	strbuf_fini(&long_text);
+	limits_fini(&rev.limits);
+	assert_true(msg_limits_digest() > 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(brief_limits_are_the_same_limits),
 		cmocka_unit_test(each_type_goes_there_and_back),
 		cmocka_unit_test(a_service_arrives_whole),
 		cmocka_unit_test(a_service_goes_there_and_back),
