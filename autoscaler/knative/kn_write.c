@@ -126,7 +126,8 @@ kn_write_outcome(const struct kn_write *w, const struct kube_answer *a, json_t *
 	}
 	if (w->verb == KN_DELETE && a->status == 404)
 		return KN_DONE;
-	if (a->status == 409)
+	/* Of what is being deleted some goes before the watches say so. */
+	if (a->status == 409 || (a->status == 404 && w->verb != KN_CREATE))
 		return KN_READ_AGAIN;
 	return KN_FAILED;
 }

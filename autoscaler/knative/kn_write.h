@@ -2,9 +2,11 @@
  *
  *	200..299		done; what it answers is the object now
  *	DELETE 404		done: it is gone already
- *	CREATE AlreadyExists	the object is read, whosever it is: the answer to an earlier try may
- *have been lost Conflict		the object is read: it has changed, or is another one of the
- *name all other		failed
+ *	CREATE AlreadyExists	the object is read, whosever it is: the answer to an earlier try
+ *				may have been lost
+ *	Conflict		the object is read: it has changed, or is another one of the name
+ *	404 but to a CREATE	the object is read: it has gone, and leaves the cache
+ *	all other		failed
  *
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KNATIVE_KN_WRITE_H

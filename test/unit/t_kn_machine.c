@@ -709,6 +709,22 @@ test_conflict(void **state)
 	assert_non_null(json_object_get(copy, "again")); /* the second patch of the same plan */
 }
 
+/* What is written to has gone, and the watch is behind: that is no failure. */
+static void
+test_gone(void **state)
+{
+	(void)state;
+	kn_machine_start(world.machine, 30);
+	add_service("a", "plain");
+	settle();
+	json_decref(hmap_remove(&world.objects, DEPLOYMENTS "/a"));
+	edit("a", "patched");
+	settle();
+	assert_int_equal(world.reads, 1);
+	assert_int_equal(world.creates, 2);
+	assert_string_equal(world.failure, "");
+}
+
 /* The answer to a write arrives after the watch has shown that the object has gone. */
 static void
 test_buried(void **state)
@@ -868,11 +884,14 @@ main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
-		TEST(test_comes_to_rest), TEST(test_many),	  TEST(test_lost_answer),
-		TEST(test_lost_request),  TEST(test_foreign),	  TEST(test_foreign_forgotten),
-		TEST(test_failure),	  TEST(test_conflict),	  TEST(test_buried),
-		TEST(test_delete),	  TEST(test_delete_gone), TEST(test_object_deleting),
-		TEST(test_writer),	  TEST(test_writer_lost), TEST(test_again_and_routed),
+		TEST(test_comes_to_rest),   TEST(test_many),
+		TEST(test_lost_answer),	    TEST(test_lost_request),
+		TEST(test_foreign),	    TEST(test_foreign_forgotten),
+		TEST(test_failure),	    TEST(test_conflict),
+		TEST(test_buried),	    TEST(test_gone),
+		TEST(test_delete),	    TEST(test_delete_gone),
+		TEST(test_object_deleting), TEST(test_writer),
+		TEST(test_writer_lost),	    TEST(test_again_and_routed),
 	};
 
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");
