@@ -303,6 +303,14 @@ kn_rv_is_newer(const char *a, const char *b)
 	return an != bn ? an > bn : strcmp(a, b) > 0;
 }
 
+/* The first that is heard of an object since a list began counts, even if its version is lower: a
+ * cluster that was restored from a backup counts on from there. */
+static bool
+is_old(const struct kn_entry *e, const char *rv)
+{
+	return strcmp(rv, e->o.rv) == 0 || (e->is_listed && !kn_rv_is_newer(rv, e->o.rv));
+}
+
 bool
 kn_cache_put(struct kn_cache *c, enum kn_kind kind, const json_t *object)
 {
@@ -312,10 +320,10 @@ kn_cache_put(struct kn_cache *c, enum kn_kind kind, const json_t *object)
 				       kube_field_text_or_empty(meta, "name")),
 			*e;
 
-	if (before != NULL)
+	if (before != NULL && is_old(before, rv)) {
 		before->is_listed = true;
-	if (before != NULL && !kn_rv_is_newer(rv, before->o.rv))
 		return false;
+	}
 	e = entry_new(kind, object);
 	if (before != NULL) {
 		/* The answer to a DELETE may come before the watch shows what it has changed. */

@@ -4,9 +4,7 @@ and requests through the activator."""
 import contextlib
 import urllib.parse
 
-import pytest
-
-from cluster import Refusal, cluster
+from cluster import MERGE, Refusal, cluster
 from helpers import HELLO, free_port, wait_until
 from kube_knative import Objects, condition, install, is_ready
 from kube_stack import Load, driver, fake_only
@@ -133,3 +131,85 @@ def test_from_create_to_delete(tmp_path):
         objects.delete("services", "hello")
         wait_until(lambda: everything(kube, objects) == [], what="nothing to be left")
         wait_until(lambda: s.get(host(svc))[0] == 404, what="no route")
+
+
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+
+
+def test_beside_knative_itself_nothing_is_done(tmp_path):
+    """Its webhook is there.  Other services go on; of Knative's objects nothing is made."""
+    with cluster(tmp_path) as kube:
+        kube.api.call("POST", WEBHOOKS, {"metadata": {
+            "name": "validation.webhook.serving.knative.dev"}})
+        kube.workload("plain", annotations={"activator.dev/host": "plain"})
+        with knative(tmp_path, kube, 'namespaces = {"%s"}' % kube.namespace) as s:
+            objects = Objects(kube)
+            ksvc(objects, "hello")
+            assert s.get("plain")[0] == 200
+            assert "Knative Serving itself is in this cluster" in s.autoscaler.text()
+            assert everything(kube, objects) == [("deployments", "plain"), ("services", "hello")]
+            assert not [w for w in kube.control("watches")["watches"]
+                        if w["resource"] == "routes"]
+
+
+def test_only_the_namespaces_that_are_named(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
+        with knative(tmp_path, kube, 'namespaces = {"%s"}' % kube.namespace) as s:
+            mine, others = Objects(kube), Objects(kube, namespace="other")
+            ksvc(others, "theirs")
+            ksvc(mine, "mine")
+            wait_ready(mine, "mine")
+            assert s.get(host(mine.get("services", "mine")))[0] == 200
+            assert not others.list("configurations")
+            s.reload('namespaces = {"default"}', 'namespaces = {"default", "other"}')
+            wait_until(lambda: others.list("configurations"), what="the other namespace")
+
+
+def test_an_object_in_the_way_is_left_alone(tmp_path):
+    """A Deployment of the name is not ours: the Revision says so."""
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        objects = Objects(kube)
+        theirs = kube.workload("hello-00001-deployment")
+        ksvc(objects, "hello")
+
+        def refused():
+            rev = objects.find("revisions", "hello-00001")
+            return rev and condition(rev, "ResourcesAvailable").get("reason") == "NotOwned"
+        wait_until(refused, what="the condition")
+        now = kube.get("deployments", "hello-00001-deployment")
+        assert now["metadata"]["uid"] == theirs["metadata"]["uid"]
+        assert now["spec"] == theirs["spec"]
+        assert s.autoscaler.process.poll() is None
+
+
+def test_what_the_conf_file_or_an_annotation_has_is_not_taken(tmp_path):
+    with cluster(tmp_path) as kube:
+        kube.workload("plain", annotations={"activator.dev/host": "hello.default.example.com"})
+        with knative(tmp_path, kube, 'namespaces = {"%s"}' % kube.namespace) as s:
+            objects = Objects(kube)
+            ksvc(objects, "hello")
+
+            def refused():
+                route = objects.find("routes", "hello")
+                text = condition(route, "IngressReady").get("message", "") if route else ""
+                return "hello.default.example.com" in text and text
+            assert "default.plain" in wait_until(refused, what="the condition")
+            assert not is_ready(objects.get("services", "hello"))
+            kube.delete("deployments", "plain")
+            wait_ready(objects, "hello")
+            assert s.get("hello.default.example.com")[0] == 200
+
+
+def test_a_config_map_that_changes_holds_at_once(tmp_path):
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        objects = Objects(kube)
+        ksvc(objects, "hello")
+        wait_ready(objects, "hello")
+        kube.api.call("PATCH", SYSTEM + "/config-domain", {"data": {"example.com": None,
+                                                                    "example.org": ""}}, MERGE)
+        wait_until(lambda: host(objects.get("services", "hello")) == "hello.default.example.org",
+                   what="the other domain")
+        wait_ready(objects, "hello")
+        assert s.get("hello.default.example.org")[0] == 200
+        wait_until(lambda: s.get("hello.default.example.com")[0] == 404, what="the old host to go")

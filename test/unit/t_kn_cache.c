@@ -161,6 +161,28 @@ test_lists(void **state)
 	kn_cache_free(&c);
 }
 
+/* A cluster that was restored from a backup counts on from a lower version. */
+static void
+test_restored(void **state)
+{
+	struct changes changes = {.n = 0};
+	struct kn_cache *c = kn_cache_new(on_change, &changes);
+
+	(void)state;
+	put_service(c, "a", "u1", "900");
+	put_service(c, "b", "u2", "901");
+	kn_cache_list_begin(c, KN_SERVICE, NULL);
+	assert_true(put_service(c, "a", "u1", "10"));
+	assert_true(put_service(c, "b", "u2", "902")); /* an answer comes before the list has it */
+	assert_false(put_service(c, "b", "u2", "901"));
+	kn_cache_list_end(c, KN_SERVICE, NULL);
+	assert_string_equal(kn_cache_find(c, KN_SERVICE, "n", "a")->rv, "10");
+	assert_string_equal(kn_cache_find(c, KN_SERVICE, "n", "b")->rv, "902");
+	assert_true(put_service(c, "a", "u1", "11"));
+	assert_false(put_service(c, "a", "u1", "9"));
+	kn_cache_free(&c);
+}
+
 static void
 test_foreign(void **state)
 {
@@ -337,9 +359,9 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_newest_holds), cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_cuts_off),     cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_foreign),	     cmocka_unit_test(test_walks),
-		cmocka_unit_test(test_deleting),     cmocka_unit_test(test_nonsense),
-		cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_foreign),	     cmocka_unit_test(test_restored),
+		cmocka_unit_test(test_walks),	     cmocka_unit_test(test_deleting),
+		cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_plan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
