@@ -431,7 +431,7 @@ ledger_total(struct ledger *l, const char *revision)
 }
 
 const struct amounts *
-ledger_past(struct ledger *l, const char *service)
+ledger_past(const struct ledger *l, const char *service)
 {
 	return meter_past(l->meter, service);
 }

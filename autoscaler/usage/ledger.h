@@ -75,7 +75,7 @@ int64_t ledger_active_ns(const struct ledger *, const char *revision);
 /* What the revision has used since this process began to observe it; NULL: it is not known. */
 const struct amounts *ledger_total(struct ledger *, const char *revision);
 /* The same of the removed revisions of a service that has others; NULL: nothing. */
-const struct amounts *ledger_past(struct ledger *, const char *service);
+const struct amounts *ledger_past(const struct ledger *, const char *service);
 
 struct ledger_counts {
 	uint64_t written, lost; /* records of the journal */

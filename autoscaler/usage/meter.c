@@ -58,7 +58,6 @@ struct meter {
 struct past_sum {
 	char *service;
 	struct amounts amounts;
-	struct amounts total; /* for meter_past() */
 	bool is_seen;
 };
 
@@ -107,29 +106,25 @@ past_free(struct past_sum *past)
 	free(past);
 }
 
-/* The past of the revision's service. */
+/* NULL: the service has none. */
 static struct past_sum *
-past_of(struct meter *m, const char *revision)
+past_of(const struct meter *m, const char *revision)
 {
-	size_t n = strcspn(revision, "/");
-	struct past_sum *past = hmap_find_n(&m->past, revision, n);
-
-	if (past != NULL)
-		return past;
-	past = xcalloc(1, sizeof *past);
-	past->service = xstrndup(revision, n);
-	hmap_put(&m->past, past->service, past);
-	return past;
+	return hmap_find_n(&m->past, revision, strcspn(revision, "/"));
 }
 
-/* The gauge is freed: its sums are past. */
+/* The revision is removed: what it has used is past. */
 static void
 keep_sums(struct meter *m, const struct gauge *g)
 {
 	struct past_sum *past = past_of(m, g->account.revision);
 
+	if (past == NULL) {
+		past = xcalloc(1, sizeof *past);
+		past->service = xstrndup(g->account.revision, strcspn(g->account.revision, "/"));
+		hmap_put(&m->past, past->service, past);
+	}
 	amounts_add(&past->amounts, &g->before);
-	amounts_add(&past->amounts, &g->amounts);
 }
 
 void
@@ -240,6 +235,7 @@ turn(struct meter *m, int64_t upto_ns, int64_t hour, meter_fn *fn, void *arg)
 static void
 end_gone(struct meter *m, meter_fn *fn, void *arg)
 {
+	struct past_sum *past;
 	size_t at = 0;
 	void *value;
 
@@ -247,12 +243,14 @@ end_gone(struct meter *m, meter_fn *fn, void *arg)
 		struct gauge *g = value;
 
 		if (g->is_changed) {
+			past = past_of(m, g->account.revision);
+			if (past != NULL)
+				amounts_add(&past->amounts, &g->amounts);
 			end_part(m, g, fn, arg);
 			begin_part(m, g);
 		}
 		if (m->now_ns - MAX(g->gone_ns, g->active_ns) >= GONE_NS) {
 			hmap_remove(&m->gone, g->account.revision);
-			keep_sums(m, g);
 			gauge_free(g);
 		}
 	}
@@ -335,9 +333,9 @@ keep_gone(struct meter *m, struct gauge *g)
 	g->memory_bytes = 0;
 	g->is_waking = false;
 	g->gone_ns = m->now_ns;
+	keep_sums(m, g);
 	begin_part(m, g);
 	if (former != NULL) {
-		amounts_add(&g->before, &former->before);
 		amounts_add(&g->amounts, &former->amounts);
 		g->is_changed = former->is_changed;
 		hmap_remove(&m->gone, g->account.revision);
@@ -655,23 +653,9 @@ meter_total(struct meter *m, const char *revision)
 }
 
 const struct amounts *
-meter_past(struct meter *m, const char *service)
+meter_past(const struct meter *m, const char *service)
 {
-	struct past_sum *past = hmap_find(&m->past, service);
-	size_t n = strlen(service), at = 0;
-	void *value;
+	const struct past_sum *past = hmap_find(&m->past, service);
 
-	if (past != NULL)
-		past->total = past->amounts;
-	while (hmap_next(&m->gone, &at, NULL, &value)) {
-		const struct gauge *g = value;
-
-		if (strncmp(g->account.revision, service, n) != 0 || g->account.revision[n] != '/')
-			continue;
-		if (past == NULL)
-			past = past_of(m, g->account.revision);
-		amounts_add(&past->total, &g->before);
-		amounts_add(&past->total, &g->amounts);
-	}
-	return past == NULL ? NULL : &past->total;
+	return past == NULL ? NULL : &past->amounts;
 }

@@ -69,6 +69,6 @@ int64_t meter_active_ns(const struct meter *, const char *revision);
 const struct amounts *meter_total(struct meter *, const char *revision);
 /* What removed revisions of the service have used since then; NULL: nothing, or it has no revision
  * any more. */
-const struct amounts *meter_past(struct meter *, const char *service);
+const struct amounts *meter_past(const struct meter *, const char *service);
 
 #endif

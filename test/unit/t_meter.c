@@ -446,6 +446,38 @@ what_ends_at_a_revision_that_is_gone(void **state)
 	assert_true(sum.requests == 2);
 }
 
+/* Until the service has no revision any more. */
+static void
+what_removed_revisions_have_used_is_past(void **state)
+{
+	static char a_v2[] = "a/v2";
+	struct request_counts counts = {.requests = 2};
+	struct msg_stat s = {.name = a_v2, .counts = &counts};
+	const struct msg_stats stats = {.period_ms = 1000, .v = &s, .n = 1};
+
+	(void)state;
+	meter_revisions_begin(m);
+	add_revision(a_v1, none, false);
+	add_revision(a_v2, none, false);
+	meter_revisions_end(m, on_final, NULL);
+	meter_stats(m, ONE, &stats);
+	pass(3700 * CLK_S); /* a part has ended */
+	meter_stats(m, ONE, &stats);
+	assert_null(meter_past(m, "a"));
+	set_revisions(false, false);
+	assert_true(meter_past(m, "a")->requests == 4);
+	meter_stats(m, ONE, &stats);
+	pass(CLK_S);
+	assert_true(meter_past(m, "a")->requests == 6);
+	pass(600 * CLK_S);
+	pass(CLK_S);
+	set_revisions(false, false);
+	assert_true(meter_past(m, "a")->requests == 6);
+	meter_revisions_begin(m);
+	meter_revisions_end(m, on_final, NULL);
+	assert_null(meter_past(m, "a"));
+}
+
 /* Whatever the wall clock does, no time is counted twice or lost. */
 static void
 steps_of_the_clock(void **state)
@@ -490,6 +522,7 @@ main(void)
 		TEST(missed_requests),
 		TEST(counts_of_an_activator),
 		TEST(what_ends_at_a_revision_that_is_gone),
+		TEST(what_removed_revisions_have_used_is_past),
 		TEST(a_wake_counts_once),
 		TEST(a_wake_lasts_while_any_activator_waits),
 		TEST(a_wake_outlives_a_link),
