@@ -200,7 +200,7 @@ kube_pod_update(struct kube_pod *pod, const struct kube_event *ev, const struct 
 	take_address(pod, ev, f);
 	take_problem(pod, ev, f);
 	take_trouble(pod, f);
-	if (pod->is_ready && pod->workload->images.n == 0)
+	if (pod->workload->images.n == 0)
 		kube_event_images(ev, &pod->workload->images);
 	set_text(&pod->cost.shown, f->cost);
 	set_text(&pod->cost.ours, f->cost_ours);

@@ -164,31 +164,38 @@ kube_pod_fields_decode(const struct kube_event *ev, struct kube_pod_fields *p)
 /* --- images --- */
 
 #define IMAGES_MOST 32	   /* containers; the rest is passed over, to bound memory */
-#define IMAGE_LONGEST 1024 /* bytes; a longer reference is passed over */
+#define IMAGE_LONGEST 1024 /* bytes of a name and a reference */
+
+/* Add those of one list of statuses.  False: one of them is not known. */
+static bool
+add_images(const json_t *statuses, char **found, size_t *n)
+{
+	size_t i;
+
+	for (i = 0; i < json_array_size(statuses); i++) {
+		const json_t *at = json_array_get(statuses, i);
+		const char *name = kube_field_text_or_empty(at, "name");
+		const char *image = kube_field_text_or_empty(at, "imageID");
+
+		if (*image == '\0' || strlen(name) + strlen(image) > IMAGE_LONGEST ||
+		    *n + 2 > 2 * IMAGES_MOST)
+			return false;
+		found[(*n)++] = (char *)(uintptr_t)name;
+		found[(*n)++] = (char *)(uintptr_t)image;
+	}
+	return true;
+}
 
 void
 kube_event_images(const struct kube_event *ev, struct str_list *l)
 {
-	static const char *const lists[] = {"initContainerStatuses", "containerStatuses"};
 	const json_t *status = json_object_get(ev->object, "status");
 	char *found[2 * IMAGES_MOST];
-	size_t i, k, n = 0;
+	size_t n = 0;
 
-	for (k = 0; k < ARRAY_LEN(lists); k++) {
-		const json_t *v = json_object_get(status, lists[k]);
-
-		for (i = 0; i < json_array_size(v) && n + 2 <= ARRAY_LEN(found); i++) {
-			const json_t *at = json_array_get(v, i);
-			const char *name = kube_field_text_or_empty(at, "name");
-			const char *image = kube_field_text_or_empty(at, "imageID");
-
-			if (*image == '\0' || strlen(name) + strlen(image) > IMAGE_LONGEST)
-				continue;
-			found[n++] = (char *)(uintptr_t)name;
-			found[n++] = (char *)(uintptr_t)image;
-		}
-	}
-	str_list_set(l, found, n);
+	if (add_images(json_object_get(status, "initContainerStatuses"), found, &n) &&
+	    add_images(json_object_get(status, "containerStatuses"), found, &n))
+		str_list_set(l, found, n);
 }
 
 /* --- port and probes --- */

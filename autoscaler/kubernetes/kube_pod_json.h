@@ -38,8 +38,8 @@ struct kube_pod_fields {
 };
 void kube_pod_fields_decode(const struct kube_event *, struct kube_pod_fields *);
 
-/* The name of each container whose image is known, and the imageID that it runs, and so on, in
- * place of what the list has. */
+/* Once the pod says of each container what it runs: its name and the imageID, and so on, in place
+ * of what the list has. */
 void kube_event_images(const struct kube_event *, struct str_list *);
 
 /* The port that serves.  port: its number, its name, or NULL: the only containerPort, or the

@@ -122,7 +122,7 @@ struct kube_workload {
 	bool is_selector_used;	/* kube_pods_watch() has seen it: its pods are watched */
 	bool are_pods_complete; /* they have been listed once */
 
-	/* kube_pod.c: what the first pod ran that was Ready (kube_event_images()) */
+	/* kube_pod.c: what the first pod ran that said it (kube_event_images()) */
 	struct str_list images;
 
 	/* kube_scale.c */

@@ -6,6 +6,7 @@
 #include "autoscaler/kubernetes/kube_replicas.h"
 #include "autoscaler/kubernetes/kube_workload_json.h"
 #include "common/clk.h"
+#include "common/str_list.h"
 
 static void
 decode(struct kube_event *ev, const char *text)
@@ -466,6 +467,35 @@ credentials_of_a_plugin(void **state)
 	}
 }
 
+static void
+images_of_a_pod_once_all_are_known(void **state)
+{
+#define SAYS(name, id) "{\"name\":\"" name "\",\"imageID\":\"" id "\"}"
+	struct str_list l = {0};
+	struct kube_event ev;
+
+	(void)state;
+	decode(&ev,
+	       "{\"status\":{\"containerStatuses\":[" SAYS("a", "x@1") "," SAYS("b", "") "]}}");
+	kube_event_images(&ev, &l);
+	assert_int_equal(l.n, 0);
+	kube_event_fini(&ev);
+	decode(&ev, "{}");
+	kube_event_images(&ev, &l);
+	assert_int_equal(l.n, 0);
+	kube_event_fini(&ev);
+	decode(&ev, "{\"status\":{\"initContainerStatuses\":[" SAYS(
+			    "i", "w@0") "],\"containerStatuses\":[" SAYS("a", "x@1") "]}}");
+	kube_event_images(&ev, &l);
+	assert_int_equal(l.n, 4);
+	assert_string_equal(l.v[0], "i");
+	assert_string_equal(l.v[1], "w@0");
+	assert_string_equal(l.v[2], "a");
+	assert_string_equal(l.v[3], "x@1");
+	kube_event_fini(&ev);
+	str_list_fini(&l);
+}
+
 int
 main(void)
 {
@@ -481,6 +511,7 @@ main(void)
 		cmocka_unit_test(a_pod_says_since_when_it_is_not_ready),
 		cmocka_unit_test(an_autoscaler_of_kubernetes_is_named),
 		cmocka_unit_test(answers),
+		cmocka_unit_test(images_of_a_pod_once_all_are_known),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
