@@ -26,15 +26,31 @@ path_of(const struct kube_workload *w, const char *query)
 			 w->name, query);
 }
 
+static struct kube_problem *
+scale_error(struct kube_workload *w)
+{
+	if (w->scale_error == NULL)
+		w->scale_error = xcalloc(1, sizeof *w->scale_error);
+	return w->scale_error;
+}
+
+static void
+clear_scale_error(struct kube_workload *w)
+{
+	free(w->scale_error);
+	w->scale_error = NULL;
+}
+
 /* --- GET --- */
 
 static void
 take_get_refusal(struct kube_workload *w, const struct kube_answer *a)
 {
-	struct kube_problem *p = &w->scale_error;
+	struct kube_problem *p;
 
 	if (a->status != 403)
 		return;
+	p = scale_error(w);
 	snprintf(p->reason, sizeof p->reason, "Forbidden");
 	kube_http_explain(a, "get", "scale", w->kind->group, w->ns, p->message, sizeof p->message);
 }
@@ -50,7 +66,7 @@ on_get_answer(const struct kube_answer *a, void *arg)
 	if (a->status == 200 && kube_scale_fields_decode(&scale, a->body, a->n, &e) == 0) {
 		kube_workload_set_selector(w, scale.selector);
 		kube_workload_set_replicas(w, scale.replicas, scale.rv == NULL ? "" : scale.rv);
-		w->scale_error.reason[0] = '\0';
+		clear_scale_error(w);
 		kube_scale_fields_fini(&scale);
 	} else if (a->status == 404) {
 		kube_workload_gone(w);
@@ -90,7 +106,7 @@ get_if_due(struct kube_workload *w)
 static void
 take_patch_refusal(struct kube_workload *w, const struct kube_answer *a)
 {
-	struct kube_problem *p = &w->scale_error;
+	struct kube_problem *p = scale_error(w);
 	char *resource = xasprintf("%s/scale", w->kind->plural);
 
 	snprintf(p->reason, sizeof p->reason, "%s", a->reason[0] == '\0' ? "Refused" : a->reason);
@@ -105,7 +121,7 @@ take_patch_answer(struct kube_workload *w, const struct kube_answer *a, int64_t 
 	struct kube_scale_fields scale;
 	struct err e;
 
-	w->scale_error.reason[0] = '\0';
+	clear_scale_error(w);
 	w->patch_failure = -1;
 	w->is_staying_written = false;
 	if (kube_scale_fields_decode(&scale, a->body, a->n, &e) < 0) {

@@ -42,8 +42,8 @@ find_access_problem(const struct kube_workload *w, const struct kube_pods *pods,
 				 w->ns);
 		kube_problem_set(p, "NotFound", text);
 		free(text);
-	} else if (w->scale_error.reason[0] != '\0')
-		*p = w->scale_error;
+	} else if (w->scale_error != NULL)
+		*p = *w->scale_error;
 	else
 		return false;
 	return true;
@@ -61,8 +61,8 @@ find_problem(const struct kube_workload *w, const struct kube_pods *pods, struct
 	}
 	if (kube_replicas_current(&w->replicas) == 0)
 		return false;
-	if (w->problem.reason[0] != '\0') {
-		*p = w->problem;
+	if (w->problem != NULL) {
+		*p = *w->problem;
 		return true;
 	}
 	LIST_FOREACH(&w->pods, node, tmp) {

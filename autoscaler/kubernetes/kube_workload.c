@@ -175,6 +175,8 @@ kube_workload_free(struct kube_workload *w)
 	report_fini(&w->report);
 	str_list_fini(&w->images);
 	free(w->view);
+	free(w->problem);
+	free(w->scale_error);
 	free(w->port);
 	free(w->name);
 	free(w->ns);
@@ -279,13 +281,34 @@ kube_workload_scaled_by_other(struct kube_workload *w, uint32_t before)
 		 w->replicas.is_overruling ? "overrule" : "respect");
 }
 
+static void
+drop_problem(struct kube_workload *w)
+{
+	free(w->problem);
+	w->problem = NULL;
+}
+
+/* Few workloads have one, and it is large. */
+static void
+take_problem(struct kube_workload *w, const struct kube_workload_fields *fields)
+{
+	struct kube_problem p = {.age_ns = 0};
+
+	drop_problem(w);
+	if (!kube_problem_of_workload(fields, &p))
+		return;
+	w->problem = xmalloc(sizeof *w->problem);
+	*w->problem = p;
+	w->problem->age_ns = kube_time_age(fields->failure_time, clk_wall());
+}
+
 void
 kube_workload_gone(struct kube_workload *w)
 {
 	kube_replicas_gone(&w->replicas);
 	w->counted_n = -1;
 	text_replace(&w->report.shown_rv, NULL);
-	w->problem = (struct kube_problem){.reason = ""};
+	drop_problem(w);
 	kube_workload_changed(w);
 }
 
@@ -304,9 +327,7 @@ kube_workload_observe(struct kube_workload *w, const struct kube_event *ev)
 		return;
 	}
 	kube_workload_fields_decode(ev, &fields);
-	if (!kube_problem_of_workload(&fields, &w->problem))
-		w->problem = (struct kube_problem){.reason = ""};
-	w->problem.age_ns = kube_time_age(fields.failure_time, clk_wall());
+	take_problem(w, &fields);
 	w->counted_n = fields.pods_n;
 	kube_workload_set_selector(w, fields.selector);
 	kube_workload_set_replicas(w, fields.replicas, ev->rv);

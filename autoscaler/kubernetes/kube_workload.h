@@ -113,8 +113,8 @@ struct kube_workload {
 	uint64_t list_seq;		    /* number of the collection's last list that had it */
 	struct kube_selector *selector;	    /* NULL: not known yet */
 	struct kube_replicas replicas;
-	struct kube_author author;   /* of the replicas, as the object names it */
-	struct kube_problem problem; /* as its controller reports it */
+	struct kube_author author;    /* of the replicas, as the object names it */
+	struct kube_problem *problem; /* as its controller reports it; NULL: there is none */
 
 	/* kube_pods.c */
 	struct list pods;	/* struct kube_pod */
@@ -131,8 +131,9 @@ struct kube_workload {
 	int64_t asleep_ns;	  /* for how long there were no replicas then; 0: not known */
 	bool is_patch_unanswered; /* the last one brought no answer */
 	int patch_failure;	  /* status of the failure that was logged; -1: none */
-	struct kube_problem scale_error; /* why the server refuses GET or PATCH; "": it does not */
-	struct kube_request *get;	 /* of kinds that are not built in */
+	struct kube_problem *scale_error; /* why the server refuses GET or PATCH; NULL: it does not
+					   */
+	struct kube_request *get;	  /* of kinds that are not built in */
 	bool is_get_due;
 	int64_t get_at_ns; /* not before */
 
