@@ -1,10 +1,11 @@
 /* import - turns what other platforms have into annotations or sections of the conf file: KEDA's
  * HTTPScaledObject and InterceptorRoute with the user's ScaledObject, and what Sablier's labels
- *say, on Kubernetes or in a Compose file.  What has no equal is said with file, line and field.
+ * say, on Kubernetes or in a Compose file.  What has no equal is said with file, line and field.
  *
  * Room: autoscaler/import is the importer of `activatorctl import`.  It reads texts and writes
  * texts: it asks no cluster, and changes nothing.
- *	import		the objects of all files, what is said of them, and settings
+ *	import		the objects of all files, one after the other
+ *	import_model	the services that are made of them, and what is said
  *	import_keda	HTTPScaledObject, InterceptorRoute
  *	import_sablier	labels on Deployments
  *	import_compose	labels in a Compose file

@@ -116,6 +116,8 @@ void import_check(struct import *);
 /* Append a word as a shell takes it. */
 void import_put_word(struct strbuf *, const char *text);
 
+/* The member b of the member a. */
+struct kube_node import_member(struct kube_node, const char *a, const char *b);
 /* "PATH.NAME", the caller's. */
 NODISCARD char *import_path(const char *path, const char *name);
 
