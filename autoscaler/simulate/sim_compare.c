@@ -179,6 +179,16 @@ put_all_hindsight(struct comparison *c)
 	put_hindsight(c, "clairvoyant", NULL, 0, c->conf->wait_costs_n);
 }
 
+static uint32_t
+instances_most(const struct sim_run_conf *run)
+{
+	uint32_t scale = run->revision->scaling.max_scale;
+
+	if (scale == 0 || run->max_instances == 0)
+		return MAX(scale, run->max_instances);
+	return MIN(scale, run->max_instances);
+}
+
 /* Clients that wait for their answers send other requests with other policies: for them nothing is
  * known in hindsight. */
 static int
@@ -193,8 +203,13 @@ open_hindsight(struct comparison *c, struct err *e)
 	sim_trace_close(&t);
 	if (has_clients)
 		return 0;
-	c->hindsight = sim_hindsight_open(run->trace, sim_capacity(run->revision),
-					  (double)run->start_ns / CLK_S, c->conf->from_day, e);
+	c->hindsight = sim_hindsight_open(
+		&(struct sim_hindsight_conf){.trace = run->trace,
+					     .capacity = sim_capacity(run->revision),
+					     .instances_most = instances_most(run),
+					     .start_ns = run->start_ns,
+					     .from_day = c->conf->from_day},
+		e);
 	c->days_n = c->hindsight == NULL ? 0 : sim_hindsight_days_n(c->hindsight);
 	return c->hindsight == NULL ? -1 : 0;
 }

@@ -662,40 +662,154 @@ options(void **state)
 
 /* --- in hindsight --- */
 
+static struct sim_hindsight *
+open_hindsight(const char *text, double capacity, uint32_t most, size_t from_day)
+{
+	const struct sim_hindsight_conf conf = {.trace = trace,
+						.capacity = capacity,
+						.instances_most = most,
+						.start_ns = 2 * CLK_S,
+						.from_day = from_day};
+	struct sim_hindsight *h;
+	struct err e = {0};
+
+	write_trace(text);
+	h = sim_hindsight_open(&conf, &e);
+	assert_non_null(h);
+	return h;
+}
+
+static void
+assert_amount(struct sim_amount a, double instance_s, double waited_s)
+{
+	if (fabs(a.instance_s - instance_s) > 0.01 || fabs(a.waited_s - waited_s) > 0.01)
+		fail_msg("%g instance-seconds, %g s waited", a.instance_s, a.waited_s);
+}
+
 /* Two requests of a second, 600 s apart; then one beside another, which needs a second instance. */
 static void
 known_in_hindsight(void **state)
 {
-	struct sim_hindsight *h;
+	static const char two_days[] =
+		"start_ms,duration_ms\n0,1000\n601000,1000\n90000000,5000\n90001000,1000\n";
+	struct sim_hindsight *h = open_hindsight(two_days, 1, 0, 0);
 	struct sim_amount days[2];
 	struct sim_policy p;
-	struct err e = {0};
 
 	(void)state;
-	write_trace("start_ms,duration_ms\n0,1000\n601000,1000\n90000000,5000\n90001000,1000\n");
-	h = sim_hindsight_open(trace, 1, 2, 0, &e);
 	assert_int_equal(sim_hindsight_days_n(h), 2);
 	sim_hindsight_days(h, NULL, days, 2);
 	/* 2 s of use, the first start and one just in time; its waiting */
-	assert_true(fabs(days[0].instance_s - 6) < 1e-6 && fabs(days[0].waited_s - 2) < 1e-6);
+	assert_amount(days[0], 6, 2);
 	/* likewise; and the second instance was never used before */
-	assert_true(fabs(days[1].instance_s - 10) < 1e-6 && fabs(days[1].waited_s - 2) < 1e-6);
-	p = sim_hindsight_best(h, 1); /* of two idle times the longer one is met */
-	assert_true(fabs(p.back_after_s - 89398) < 0.01 && fabs(p.kept_s - 89398) < 0.01);
+	assert_amount(days[1], 10, 2);
+	/* Of two idle times the longer one is met.  It is 2 s shorter after a start. */
+	p = sim_hindsight_best(h, 1);
+	assert_true(fabs(p.back_after_s - 89396) < 0.01 && fabs(p.kept_s - 89398) < 0.01);
 	sim_hindsight_close(&h);
-	h = sim_hindsight_open(trace, 2, 2, 0, &e); /* one instance suffices */
+	h = open_hindsight(two_days, 2, 0, 0); /* one instance suffices */
 	sim_hindsight_days(h, NULL, days, 2);
-	assert_true(fabs(days[1].instance_s - 7) < 1e-6 && fabs(days[1].waited_s) < 1e-6);
+	assert_amount(days[1], 7, 0);
 	sim_hindsight_close(&h);
-	write_trace("start_ms,duration_ms\n0,1000\n601000,1000\n1202000,1000\n");
-	h = sim_hindsight_open(trace, 1, 2, 0, &e);
+	h = open_hindsight("start_ms,duration_ms\n0,1000\n601000,1000\n1202000,1000\n", 1, 0, 0);
 	p = sim_hindsight_best(h, 100);
-	assert_true(fabs(p.back_after_s - 600) < 0.01 && fabs(p.kept_s - 600) < 0.01);
-	sim_hindsight_days(h, &p, days, 1);
-	assert_true(fabs(days[0].instance_s - 9) < 0.01 && fabs(days[0].waited_s - 2) < 1e-6);
+	assert_true(fabs(p.back_after_s - 598) < 0.01 && fabs(p.kept_s - 600) < 0.01);
+	sim_hindsight_days(h, &p, days, 1); /* ready just in time once, and 2 s before once */
+	assert_amount(days[0], 11, 2);
 	p = (struct sim_policy){0, 100}; /* too short: each waits, and each instance idles */
 	sim_hindsight_days(h, &p, days, 1);
-	assert_true(fabs(days[0].instance_s - 209) < 0.01 && fabs(days[0].waited_s - 6) < 1e-6);
+	assert_amount(days[0], 209, 6);
+	p = (struct sim_policy){0, INFINITY};
+	sim_hindsight_days(h, &p, days, 1);
+	assert_amount(days[0], 1203, 2);
+	sim_hindsight_close(&h);
+}
+
+/* All requests that come before an instance is ready wait for it, though the first of them would
+ * have ended long before. */
+static void
+all_that_come_during_a_start_wait(void **state)
+{
+	static const char three[] =
+		"start_ms,duration_ms\n0,10\n500,10\n1500,10\n100000,10\n101000,10\n102100,10\n";
+	struct sim_hindsight *h = open_hindsight(three, 1, 0, 0);
+	struct sim_policy at_once = {0, 0}, kept = {0, 1};
+	struct sim_amount day;
+
+	(void)state;
+	sim_hindsight_days(h, NULL, &day, 1);
+	/* 2 + 1.5 + 0.5 s for the first start; kept or started just in time for the others */
+	assert_amount(day, 2.03 + 2 + 2.11, 4);
+	sim_hindsight_days(h, &kept, &day, 1); /* the last one comes 0.08 s after the others' end */
+	assert_amount(day, 2.03 + 1 + 2.11, 4 + 3);
+	sim_hindsight_days(h, &at_once, &day, 1);
+	assert_amount(day, 2.03 + 2.02 + 2.01, 4 + 3 + 2);
+	sim_hindsight_close(&h);
+}
+
+/* Each instance has idle times of its own. */
+static void
+each_instance_has_its_idle_times(void **state)
+{
+	static const char text[] = "start_ms,duration_ms\n0,1000\n0,1000\n0,1000\n0,1000\n"
+				   "11000,1000\n61000,1000\n61000,1000\n61000,1000\n";
+	struct sim_hindsight *h = open_hindsight(text, 2, 0, 0);
+	struct sim_policy p = {0, 20};
+	struct sim_amount day;
+
+	(void)state;
+	sim_hindsight_days(h, NULL, &day, 1);
+	assert_amount(day, (3 + 3 + 3) + (3 + 3), 8);
+	/* The first instance idles 8 s, then 20 of 49 s; the second one 20 of 58 s.  Of the last
+	 * three requests two wait for the first instance, and one for the second one. */
+	sim_hindsight_days(h, &p, &day, 1);
+	assert_amount(day, (3 + 8 + 1 + 20 + 3) + (3 + 20 + 3), 8 + 6);
+	p = sim_hindsight_best(h, 0);
+	assert_true(p.kept_s < 1);
+	sim_hindsight_close(&h);
+}
+
+/* At most two instances: two of four requests wait for the others, whatever the policy. */
+static void
+no_more_instances_than_allowed(void **state)
+{
+	static const char text[] = "start_ms,duration_ms\n0,1000\n0,1000\n0,1000\n0,1000\n"
+				   "90000000,1000\n90000000,1000\n90000000,1000\n";
+	struct sim_hindsight *h = open_hindsight(text, 1, 2, 1);
+	struct sim_amount days[2];
+
+	(void)state;
+	sim_hindsight_days(h, NULL, days, 2);
+	/* they come to each instance 2 s and 1 s before it is ready, one of them after 1 s */
+	assert_amount(days[0], 8, 2 * (2 + 1) + 2);
+	assert_amount(days[1], 4 + 3, 1); /* one request has an instance, two share the other one */
+	sim_hindsight_close(&h);
+}
+
+/* More idle times than are tried one by one: of 1,000 the 999 shorter ones are met exactly. */
+static void
+the_best_of_many_idle_times(void **state)
+{
+	struct sim_hindsight *h;
+	struct sim_amount day;
+	struct sim_policy p;
+	struct strbuf text;
+	int64_t at_ms = 0;
+	int i;
+
+	(void)state;
+	strbuf_init(&text, 0);
+	strbuf_adds(&text, "start_ms,duration_ms\n");
+	for (i = 0; i <= 1000; i++) {
+		strbuf_addf(&text, "%lld,1000\n", (long long)at_ms);
+		at_ms += i < 999 ? 11000 + i : 1000000;
+	}
+	h = open_hindsight(text.data, 1, 0, 0);
+	strbuf_fini(&text);
+	p = sim_hindsight_best(h, 100);
+	assert_true(fabs(p.back_after_s - 8) < 0.01 && fabs(p.kept_s - 10.999) < 0.01);
+	sim_hindsight_days(h, &p, &day, 1);
+	assert_true(fabs(day.waited_s - 4) < 1e-6);
 	sim_hindsight_close(&h);
 }
 
@@ -721,6 +835,10 @@ main(void)
 		T(a_timeline_has_a_line_for_each_second),
 		T(arguments_that_do_not_fit),
 		T(known_in_hindsight),
+		T(all_that_come_during_a_start_wait),
+		T(each_instance_has_its_idle_times),
+		T(no_more_instances_than_allowed),
+		T(the_best_of_many_idle_times),
 		cmocka_unit_test(options),
 	};
 
