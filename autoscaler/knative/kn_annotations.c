@@ -491,6 +491,7 @@ kn_annotations_fill(const struct kn_config *c, const struct settings *settings,
 	put(&f, "port", "user-port");
 	put(&f, "protocol", has_port_named(&f, "h2c") ? "h2c" : "http1");
 	put_bool(&f, "knative_headers", true);
+	put_bool(&f, "state_annotation", false); /* the Revision's status says it */
 	fill_timeouts(&f);
 	fill_target(&f);
 	fill_windows(&f);

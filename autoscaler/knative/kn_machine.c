@@ -131,7 +131,12 @@ mark_item(struct kn_item *i)
 	} else if (i->run != NULL) {
 		i->is_marked_by_other = true;
 	} else if (!list_linked(&i->node)) {
-		list_push(&m->marked, &i->node);
+		/* What follows from a write goes first: of many objects that are made at once some
+		 * are Ready early then, in place of all at the end. */
+		if (m->answering != NULL)
+			list_push_head(&m->marked, &i->node);
+		else
+			list_push(&m->marked, &i->node);
 		if (!loop_timer_pending(&m->round))
 			loop_timer_set(&m->round, 0);
 	}

@@ -94,7 +94,7 @@ on_timer(void *arg)
 				       .path = e->path,
 				       .type = "application/json",
 				       .body = e->body,
-				       .priority = KUBE_NORMAL,
+				       .priority = KUBE_SPARE, /* nothing waits for it */
 				       .timeout = CALL_TIMEOUT};
 
 	e->request = kube_http_call(e->recorder->http, &call, &call_ops, e);
