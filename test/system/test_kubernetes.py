@@ -126,7 +126,7 @@ def test_a_probe_that_only_the_kubelet_can_run_is_waited_for(tmp_path):
             with s.connect() as c:
                 c.request("GET", "/", "hello")
                 kube.wait_pods("hello", 1, has_address)
-                assert s.metric("activator_parked") == 1
+                wait_until(lambda: s.metric("activator_parked") == 1, what="parked requests")
                 flag.touch()
                 assert c.response()[0] == 200
 
@@ -181,7 +181,7 @@ def test_a_pod_that_is_no_longer_ready_is_not_used(tmp_path, more):
                 wait_until(lambda: messages(s) >= read + 2, what="what the activator says of it")
                 assert starting_instances(s) == 1
                 assert not seen_instance(s)["open"] and not seen_instance(s)["probed"]
-                assert s.metric("activator_parked") == 1
+                wait_until(lambda: s.metric("activator_parked") == 1, what="parked requests")
                 flag.touch()
                 assert c.response()[0] == 200
 
@@ -416,7 +416,7 @@ def test_a_container_that_runs_again_is_starting(tmp_path):
             assert b"ended with status 1" in body
             for name in PAST:
                 assert "failure" not in s.revision_status(name + "/v1"), name
-            assert s.metric("activator_parked") == len(PAST)
+            wait_until(lambda: s.metric("activator_parked") == len(PAST), what="parked requests")
 
 
 @fake_only
@@ -436,7 +436,7 @@ def test_a_pod_without_a_node_is_waited_for_and_the_page_says_so(tmp_path):
                     ("Sec-Fetch-Dest", "document")]
             wait_until(lambda: b"Insufficient cpu" in s.get("big", fields=page)[2],
                        what="the cause on the waiting page")
-            assert s.metric("activator_parked") == 1
+            wait_until(lambda: s.metric("activator_parked") == 1, what="parked requests")
             wait_until(lambda: any(
                 e["reason"] == "ActivationDelayed" and "Insufficient cpu" in e["message"]
                 for e in kube.list("events")), what="an Event")
@@ -491,7 +491,7 @@ def test_a_pod_that_is_ready_and_refuses_has_an_event(tmp_path):
             wait_until(lambda: refusals(kube), what="an Event")
             pod = kube.pods("hello")[0]["metadata"]["name"]
             assert "pod %s is Ready and refuses connections" % pod in refusals(kube)[0]["message"]
-            assert s.metric("activator_parked") == 1
+            wait_until(lambda: s.metric("activator_parked") == 1, what="parked requests")
             assert s.autoscaler.text().count("a pod is Ready and refuses connections") == 1
 
 
