@@ -8,7 +8,7 @@ from stack import Client, Gate, running
 
 SERVICES = """
 service "hello" { hosts = {"hello"} revision "v1" { command = {"HELLO"}
-    response_timeout = 500ms } }
+    response_timeout = 2s } }
 service "exits" { hosts = {"exits"} revision "v1" { command = {"HELLO", "--exit", "3"} } }
 service "missing" { hosts = {"missing"} revision "v1" { command = {"/no/such/program"} } }
 service "deaf" { hosts = {"deaf"} revision "v1" { command = {"HELLO", "--never-listen"}
