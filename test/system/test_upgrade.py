@@ -778,7 +778,8 @@ def test_the_keeper_of_an_upgraded_autoscaler_is_reaped(tmp_path):
     with autoscaler_upgrading(tmp_path, services=S) as s:
         keeper = children(s.autoscaler.pid)[0]
         upgrade_autoscaler(s)
-        wait_until(lambda: s.get("s")[0] == 200, what="the instance")
+        # Before the new program has heard of the keeper it knows of no child to reap.
+        wait_until(lambda: s.scaled_status("s/v1")["ready"] == 1, what="the instance")
         os.kill(keeper, signal.SIGKILL)
         wait_until(lambda: not os.path.exists("/proc/%d" % keeper), what="the end of the keeper")
         wait_until(lambda: s.get("s")[0] == 200, what="another instance")
