@@ -15,6 +15,20 @@ str_list_set(struct str_list *l, char *const *v, size_t n)
 }
 
 void
+str_list_take(struct str_list *l, char *text)
+{
+	l->v = xrealloc(l->v, (l->n + 2) * sizeof *l->v);
+	l->v[l->n++] = text;
+	l->v[l->n] = NULL;
+}
+
+void
+str_list_add(struct str_list *l, const char *text)
+{
+	str_list_take(l, xstrdup(text));
+}
+
+void
 str_list_fini(struct str_list *l)
 {
 	size_t i;

@@ -12,6 +12,7 @@
  *  kn_write        one write: its request, and what its answer means
  *  kn_watches      watches on all kinds
  *  kn_output       services for the activators
+ *  kn_holders      which DomainMapping has a name that several ask for
  *  kn_service, kn_configuration, kn_revision, kn_route, kn_domain_mapping    handlers
  *  kn_cache, kn_plan, kn_kind, kn_config    what handlers read and make
  *
@@ -108,9 +109,11 @@ struct kn_facts {
 	/* Is what the cache now says of this Route, its hosts and its split, in use in every
 	 * connected activator that is not draining? */
 	bool (*is_routed)(const struct kn_facts *, const char *ns, const char *route);
-	/* Why it is not: a host of it is another service's, for instance.  NULL: nothing is in its
-	 * way.  Borrowed for the call of the handler. */
-	const char *(*refusal)(const struct kn_facts *, const char *ns, const char *route);
+	/* Why a Route or a DomainMapping is not, or not all of it: a host of it is another
+	 * service's, for instance.  NULL: nothing is in its way.  Borrowed for the call of the
+	 * handler. */
+	const char *(*refusal)(const struct kn_facts *, enum kn_kind, const char *ns,
+			       const char *name);
 	void *arg;
 };
 

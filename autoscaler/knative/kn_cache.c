@@ -33,6 +33,7 @@ struct kn_cache {
 	struct hmap by_name[KN_KINDS_N]; /* "NAMESPACE/NAME" */
 	struct hmap by_uid;
 	struct hmap families;
+	uint64_t changes[KN_KINDS_N];
 };
 
 static const struct kn_entry *
@@ -61,6 +62,7 @@ kn_cache_new(kn_cache_fn *on_change, void *arg)
 static void
 changed(struct kn_cache *c, const struct kn_object *o, bool is_gone)
 {
+	c->changes[o->kind]++;
 	if (c->on_change != NULL)
 		c->on_change(o, is_gone, c->arg);
 }
@@ -364,6 +366,7 @@ kn_cache_set_deleting(struct kn_cache *c, enum kn_kind kind, const char *ns, con
 
 	if (e != NULL && strcmp(e->o.uid, uid) == 0)
 		e->o.is_deleting = true;
+	c->changes[kind]++;
 }
 
 static bool
@@ -479,6 +482,12 @@ kn_cache_next_owned(const struct kn_cache *c, enum kn_kind kind, const char *own
 	if (node == &f->members.head)
 		return NULL;
 	return &container_of(node, struct kn_entry, kin)->o;
+}
+
+uint64_t
+kn_cache_changes(const struct kn_cache *c, enum kn_kind kind)
+{
+	return c->changes[kind];
 }
 
 size_t

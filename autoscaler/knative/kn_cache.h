@@ -33,6 +33,8 @@ void kn_cache_clear(struct kn_cache *, enum kn_kind, const char *ns);
 
 /* The object with this uid, of whatever kind; NULL: there is none. */
 const struct kn_object *kn_cache_find_uid(const struct kn_cache *, const char *uid);
+/* Greater than before whenever an object of the kind has changed. */
+uint64_t kn_cache_changes(const struct kn_cache *, enum kn_kind);
 /* How many objects there are. */
 size_t kn_cache_count(const struct kn_cache *);
 

@@ -8,6 +8,7 @@
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
 #include "autoscaler/knative/kn_status.h"
+#include "autoscaler/kube/kube_annotations.h"
 
 #define CLAIMED "DomainClaimed"
 #define RESOLVED "ReferenceResolved"
@@ -33,23 +34,62 @@ kn_domain_mapping_route(const json_t *document)
 	return kn_json_text(ref, "name", NULL);
 }
 
-/* Of two with one name: the older, then the one whose namespace comes first. */
-static bool
-goes_before(const struct kn_object *a, const struct kn_object *b)
+bool
+kn_domain_mapping_goes_before(const struct kn_object *a, const struct kn_object *b)
 {
 	return a->created_s != b->created_s ? a->created_s < b->created_s
 					    : strcmp(a->ns, b->ns) < 0;
 }
 
-const struct kn_object *
-kn_domain_mapping_holder(const struct kn_cache *cache, const char *name)
+static bool
+ends_with(const char *name, const char *suffix)
+{
+	size_t n = strlen(name), suffix_n = strlen(suffix);
+
+	return n > suffix_n && strcmp(name + n - suffix_n, suffix) == 0;
+}
+
+char *
+kn_domain_mapping_mistake(const struct kn_config *c, const struct settings *settings,
+			  const struct kn_object *o)
+{
+	char *suffix = xasprintf(".svc.%s", c->cluster_domain);
+	bool is_internal = ends_with(o->name, suffix) || ends_with(o->name, ".svc");
+
+	free(suffix);
+	if (is_internal || !kn_domain_is_host(o->name))
+		return xstrdup("The name is no host name outside of the cluster's own domain.");
+	if (!kube_annotations_may_claim(settings, o->ns, o->name))
+		return xasprintf("host %s may not be claimed from namespace %s (allow_hosts)",
+				 o->name, o->ns);
+	return NULL;
+}
+
+char *
+kn_domain_mapping_in_use(const struct kn_object *holder)
+{
+	return xasprintf("The domain name is already in use by another DomainMapping, of "
+			 "namespace %s.",
+			 holder->ns);
+}
+
+/* The one that has this name, of all namespaces; NULL: there is none. */
+static const struct kn_object *
+find_holder(const struct kn_context *ctx, const char *name)
 {
 	const struct kn_object *at = NULL, *holder = NULL;
 
-	while ((at = kn_cache_next(cache, KN_DOMAIN_MAPPING, NULL, at)) != NULL)
-		if (strcmp(at->name, name) == 0 && !at->is_deleting &&
-		    (holder == NULL || goes_before(at, holder)))
+	while ((at = kn_cache_next(ctx->cache, KN_DOMAIN_MAPPING, NULL, at)) != NULL) {
+		char *mistake;
+
+		if (strcmp(at->name, name) != 0 || at->is_deleting)
+			continue;
+		mistake = kn_domain_mapping_mistake(ctx->config, ctx->settings, at);
+		if (mistake == NULL &&
+		    (holder == NULL || kn_domain_mapping_goes_before(at, holder)))
 			holder = at;
+		free(mistake);
+	}
 	return holder;
 }
 
@@ -61,6 +101,7 @@ struct mapping {
 	json_t *document;
 	struct kn_plan *plan;
 	struct kn_status s;
+	bool is_claimed; /* nothing of the kind is in the way of its name */
 };
 
 static void
@@ -82,32 +123,26 @@ set_url(struct mapping *m)
 	free(url);
 }
 
-/* Is the name free, and a host name that is not the cluster's own? */
+/* Is the name free, and one that this one may have? */
 static bool
 claim(struct mapping *m)
 {
-	const struct kn_object *holder = kn_domain_mapping_holder(m->ctx->cache, m->o->name);
-	char *suffix = xasprintf(".svc.%s", m->ctx->config->cluster_domain), *message;
-	size_t n = strlen(m->o->name), suffix_n = strlen(suffix);
-	bool is_internal = n > suffix_n && strcmp(m->o->name + n - suffix_n, suffix) == 0;
+	char *why = kn_domain_mapping_mistake(m->ctx->config, m->ctx->settings, m->o);
+	const char *reason = "DomainClaimFailed";
+	const struct kn_object *holder = why != NULL ? m->o : find_holder(m->ctx, m->o->name);
 
-	free(suffix);
-	if (holder != m->o && holder != NULL) {
+	if (holder != m->o) {
 		kn_plan_track(m->plan, KN_DOMAIN_MAPPING, holder->ns, holder->name);
-		message = xasprintf("The domain name is already in use by another DomainMapping, "
-				    "of namespace %s.",
-				    holder->ns);
-		set(m, CLAIMED, KN_FALSE, "DomainAlreadyClaimed", message);
-		free(message);
-		return false;
+		reason = "DomainAlreadyClaimed";
+		why = kn_domain_mapping_in_use(holder);
 	}
-	if (is_internal || !kn_domain_is_host(m->o->name)) {
-		set(m, CLAIMED, KN_FALSE, "DomainClaimFailed",
-		    "The name is no host name outside of the cluster's own domain.");
-		return false;
-	}
-	set(m, CLAIMED, KN_TRUE, NULL, NULL);
-	return true;
+	if (why == NULL)
+		set(m, CLAIMED, KN_TRUE, NULL, NULL);
+	else
+		set(m, CLAIMED, KN_FALSE, reason, why);
+	m->is_claimed = why == NULL;
+	free(why);
+	return m->is_claimed;
 }
 
 /* The Route that it leads to; NULL: there is none. */
@@ -148,9 +183,11 @@ static void
 set_ingress(struct mapping *m, const struct kn_object *route)
 {
 	const struct kn_facts *f = m->ctx->facts;
-	const char *refusal = f->refusal == NULL ? NULL : f->refusal(f, m->o->ns, m->o->name);
+	const char *refusal = f->refusal == NULL
+				      ? NULL
+				      : f->refusal(f, KN_DOMAIN_MAPPING, m->o->ns, m->o->name);
 
-	if (refusal != NULL)
+	if (refusal != NULL && m->is_claimed)
 		set(m, CLAIMED, KN_FALSE, "DomainClaimFailed", refusal);
 	if (refusal == NULL && route != NULL && has_traffic(route) &&
 	    f->is_routed(f, m->o->ns, route->name))

@@ -571,11 +571,11 @@ ask_routed(const struct kn_facts *f, const char *ns, const char *route)
 }
 
 static const char *
-ask_refusal(const struct kn_facts *f, const char *ns, const char *route)
+ask_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
 	const struct kn_machine *m = f->arg;
 
-	return m->c.facts->refusal(m->c.facts, ns, route);
+	return m->c.facts->refusal(m->c.facts, kind, ns, name);
 }
 
 const struct kn_context *

@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "autoscaler/knative/kn_config.h"
-#include "autoscaler/knative/kn_domain_mapping.h"
+#include "autoscaler/knative/kn_holders.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
+#include "autoscaler/knative/kn_refusals.h"
 #include "autoscaler/knative/kn_revision.h"
 #include "autoscaler/knative/kn_routing.h"
 #include "autoscaler/knative/kn_service_conf.h"
@@ -29,11 +30,12 @@ struct kn_output_entry {
 	struct kn_service_parts now; /* of the call under way */
 	int64_t created_s;	     /* of the older of both */
 	bool is_made;
-	uint64_t print;		   /* of what `conf` and `text` were made of */
-	struct service_conf *conf; /* without the hosts of DomainMappings */
-	char *text;		   /* kn_service_conf_text() */
-	uint64_t serial;	   /* of the call since which the text has been as it is */
-	char *mistakes;		   /* in annotations of ours, as logged last; NULL: none */
+	uint64_t print;		     /* of what `conf` and `text` were made of */
+	struct service_conf *conf;   /* without the hosts of DomainMappings */
+	char *text;		     /* kn_service_conf_text() */
+	uint64_t serial;	     /* of the call since which the text has been as it is */
+	char *mistakes;		     /* in annotations of ours, as logged last; NULL: none */
+	struct service_conf *served; /* in the array; NULL: its hosts are taken */
 };
 
 /* What of an object services depend on, so that it is decoded only when it has changed. */
@@ -42,15 +44,6 @@ struct kn_output_piece {
 	uint64_t print;
 	struct str_list names; /* of a Route: the Revisions of its traffic */
 	bool is_seen;	       /* by the call of kn_output_services() under way */
-};
-
-/* Why a Route or a DomainMapping is not served. */
-struct refusal {
-	struct list_node node;
-	char *key, *ns, *name;
-	char *why;	  /* NULL: it is served again */
-	bool is_reported; /* kn_output_next_refusal() has returned it */
-	bool is_current;  /* found by the call under way */
 };
 
 /* What a caller may still have borrowed. */
@@ -64,8 +57,8 @@ struct kn_output_retired {
 struct kn_output {
 	struct list outputs;
 	struct hmap by_key; /* to struct kn_output_entry */
-	struct list refusals;
-	struct hmap refusals_by_key;
+	struct kn_refusals refusals;
+	struct kn_holders *holders;
 	struct hmap pieces; /* by uid; of Routes and Revisions */
 	uint64_t seed;	    /* of prints: users cannot make two objects look the same */
 	struct kn_output_retired now, before; /* since the last call, and before it */
@@ -92,14 +85,16 @@ retire(struct kn_output *o, struct service_conf **conf)
 	*conf = NULL;
 }
 
-/* The array owns only its lists of hosts; all else is that of the services. */
+/* The array owns its lists of hosts and its arrays of traffic; all else is that of the services. */
 static void
 array_free(struct service_conf *array, size_t n)
 {
 	size_t i;
 
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		str_list_fini(&array[i].hosts);
+		free(array[i].traffic);
+	}
 	free(array);
 }
 
@@ -116,14 +111,6 @@ retired_free(struct kn_output_retired *r)
 }
 
 /* --- pieces --- */
-
-static void
-add_host(struct str_list *l, const char *host)
-{
-	l->v = xrealloc(l->v, (l->n + 2) * sizeof *l->v);
-	l->v[l->n++] = xstrdup(host);
-	l->v[l->n] = NULL;
-}
 
 static void
 piece_free(struct kn_output_piece *p)
@@ -208,7 +195,8 @@ read_names(struct kn_output_piece *p, const json_t *route)
 
 	str_list_fini(&p->names);
 	for (i = 0; i < json_array_size(traffic); i++)
-		add_host(&p->names, kn_json_text(json_array_get(traffic, i), "revisionName", NULL));
+		str_list_add(&p->names,
+			     kn_json_text(json_array_get(traffic, i), "revisionName", NULL));
 }
 
 static void
@@ -259,8 +247,8 @@ kn_output_new(void)
 
 	list_init(&o->outputs);
 	hmap_init(&o->by_key);
-	list_init(&o->refusals);
-	hmap_init(&o->refusals_by_key);
+	kn_refusals_init(&o->refusals);
+	o->holders = kn_holders_new();
 	hmap_init(&o->pieces);
 	o->seed = random_u64();
 	return o;
@@ -280,18 +268,6 @@ output_free(struct kn_output *o, struct kn_output_entry *one)
 	free(one);
 }
 
-static void
-refusal_free(struct kn_output *o, struct refusal *r)
-{
-	list_remove(&o->refusals, &r->node);
-	hmap_remove(&o->refusals_by_key, r->key);
-	free(r->key);
-	free(r->ns);
-	free(r->name);
-	free(r->why);
-	free(r);
-}
-
 void
 kn_output_free(struct kn_output **op)
 {
@@ -303,89 +279,29 @@ kn_output_free(struct kn_output **op)
 		return;
 	LIST_FOREACH(&o->outputs, node, tmp)
 		output_free(o, container_of(node, struct kn_output_entry, node));
-	LIST_FOREACH(&o->refusals, node, tmp)
-		refusal_free(o, container_of(node, struct refusal, node));
 	drop_pieces(o, true);
 	hmap_fini(&o->pieces);
 	retired_free(&o->before);
 	retired_free(&o->now);
 	array_free(o->array, o->array_n);
 	hmap_fini(&o->by_key);
-	hmap_fini(&o->refusals_by_key);
+	kn_refusals_fini(&o->refusals);
+	kn_holders_free(&o->holders);
 	free(o);
 }
 
 /* --- refusals --- */
 
-static void
-refuse(struct kn_output *o, const char *ns, const char *name, const char *why)
-{
-	char *key = key_of(ns, name);
-	struct refusal *r = hmap_find(&o->refusals_by_key, key);
-
-	if (r == NULL) {
-		r = xcalloc(1, sizeof *r);
-		r->key = xstrdup(key);
-		r->ns = xstrdup(ns);
-		r->name = xstrdup(name);
-		list_push(&o->refusals, &r->node);
-		hmap_put(&o->refusals_by_key, key, r);
-	}
-	r->is_current = true;
-	if (!text_equal(r->why, why)) {
-		log_warn(NULL, "an object of Knative is not served", "object=%s err=%s", key, why);
-		r->is_reported = false;
-		text_replace(&r->why, why);
-	}
-	free(key);
-}
-
-/* Those that the call has not found are over: each is returned once more, then forgotten. */
-static void
-end_refusals(struct kn_output *o)
-{
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&o->refusals, node, tmp) {
-		struct refusal *r = container_of(node, struct refusal, node);
-
-		if (!r->is_current && r->why != NULL) {
-			r->is_reported = false;
-			text_replace(&r->why, NULL);
-		} else if (!r->is_current && r->is_reported) {
-			refusal_free(o, r);
-			continue;
-		}
-		r->is_current = false;
-	}
-}
-
 const char *
-kn_output_refusal(const struct kn_output *o, const char *ns, const char *name)
+kn_output_refusal(const struct kn_output *o, enum kn_kind kind, const char *ns, const char *name)
 {
-	char *key = key_of(ns, name);
-	const struct refusal *r = hmap_find(&o->refusals_by_key, key);
-
-	free(key);
-	return r == NULL ? NULL : r->why;
+	return kn_refusals_find(&o->refusals, kind, ns, name);
 }
 
 bool
-kn_output_next_refusal(struct kn_output *o, const char **ns, const char **name)
+kn_output_next_refusal(struct kn_output *o, enum kn_kind *kind, const char **ns, const char **name)
 {
-	struct list_node *node, *tmp;
-
-	LIST_FOREACH(&o->refusals, node, tmp) {
-		struct refusal *r = container_of(node, struct refusal, node);
-
-		if (r->is_reported)
-			continue;
-		r->is_reported = true;
-		*ns = r->ns;
-		*name = r->name;
-		return true;
-	}
-	return false;
+	return kn_refusals_next(&o->refusals, kind, ns, name);
 }
 
 /* --- which there are --- */
@@ -505,26 +421,13 @@ sorted(const struct kn_output *o)
 
 /* --- one service --- */
 
-/* DomainMappings that lead to the Route, and hold their name: names, in the order in which they
- * came. */
-static void
-find_domains(const struct kn_cache *cache, const struct kn_service_parts *parts, struct str_list *l)
+/* The names of DomainMappings that lead to the Route; of kn_holders_names(). */
+static const struct str_list *
+domains_of(const struct kn_output *o, const struct kn_service_parts *parts)
 {
-	const struct kn_object *o = NULL;
+	static const struct str_list none;
 
-	while (parts->route != NULL &&
-	       (o = kn_cache_next(cache, KN_DOMAIN_MAPPING, parts->ns, o)) != NULL) {
-		json_t *document;
-
-		if (o->is_deleting ||
-		    memmem(o->text, o->n, parts->name, strlen(parts->name)) == NULL)
-			continue; /* it names another Route: spare the decoding */
-		document = kn_object_json(o);
-		if (text_equal(kn_domain_mapping_route(document), parts->name) &&
-		    kn_domain_mapping_holder(cache, o->name) == o)
-			add_host(l, o->name);
-		json_decref(document);
-	}
+	return parts->route == NULL ? &none : kn_holders_names(o->holders, parts->ns, parts->name);
 }
 
 /* What settings of a service depend on, of the ConfigMaps. */
@@ -567,7 +470,7 @@ print_route(struct kn_output *o, const struct kn_output_input *in,
 	    const struct kn_service_parts *parts, uint64_t *print)
 {
 	const struct kn_output_piece *p = piece_of(o, parts->route);
-	struct str_list domains = {.n = 0};
+	const struct str_list *domains = domains_of(o, parts);
 	size_t i;
 
 	print_text(print, parts->route->uid);
@@ -578,10 +481,8 @@ print_route(struct kn_output *o, const struct kn_output_input *in,
 
 		print_number(print, r != NULL && kn_service_conf_has(in->cache, r));
 	}
-	find_domains(in->cache, parts, &domains);
-	for (i = 0; i < domains.n; i++)
-		print_text(print, domains.v[i]);
-	str_list_fini(&domains);
+	for (i = 0; i < domains->n; i++)
+		print_text(print, domains->v[i]);
 }
 
 /* Changes whenever the service could.  base: print_base(). */
@@ -619,7 +520,6 @@ static void
 make(struct kn_output *o, const struct kn_output_input *in, struct kn_output_entry *one,
      uint64_t serial)
 {
-	struct str_list domains = {.n = 0};
 	struct strbuf mistakes, text;
 
 	strbuf_init(&mistakes, 0);
@@ -627,14 +527,12 @@ make(struct kn_output *o, const struct kn_output_input *in, struct kn_output_ent
 	retire(o, &one->conf);
 	one->conf = kn_service_conf_make(in, &one->now, &mistakes);
 	log_mistakes(one, &mistakes);
-	find_domains(in->cache, &one->now, &domains);
-	kn_service_conf_text(in, &one->now, &domains, &text);
+	kn_service_conf_text(in, &one->now, domains_of(o, &one->now), &text);
 	if (!text_equal(one->text, strbuf_str(&text))) {
 		text_replace(&one->text, strbuf_str(&text));
 		one->serial = serial;
 	}
 	one->is_made = true;
-	str_list_fini(&domains);
 	strbuf_fini(&text);
 	strbuf_fini(&mistakes);
 }
@@ -653,52 +551,29 @@ has_listener(const struct settings *s, const struct service_conf *conf)
 	return false;
 }
 
-/* NULL, or why the domain cannot be a host of the Route; the caller's. */
-static char *
-claim_domain(const struct kn_output_input *in, const struct kn_claims *claims,
-	     const struct kn_output_entry *one, const char *domain)
-{
-	char *owner = xasprintf("DomainMapping %s/%s", one->ns, domain), *why;
-	struct service_conf *claim;
-
-	if (!kube_annotations_may_claim(in->settings, one->ns, domain)) {
-		free(owner);
-		return xasprintf("host %s may not be claimed from namespace %s (allow_hosts)",
-				 domain, one->ns);
-	}
-	claim = kn_service_conf_claim(owner, domain);
-	why = claims->take(claims, claim, owner);
-	settings_service_free(&claim);
-	free(owner);
-	return why;
-}
+/* --- hosts that more than one wants --- */
 
 /* Add one service, as it holds, to the array. */
-static void
-put(struct kn_output *o, const struct kn_output_input *in, const struct kn_claims *claims,
-    const struct kn_output_entry *one, const struct str_list *domains)
+static struct service_conf *
+put(struct kn_output *o, const struct kn_output_entry *one)
 {
 	struct service_conf *to = &o->array[o->array_n++];
-	char *const *v = one->conf->hosts.v;
+	const struct service_conf *from = one->conf;
 	size_t i;
 
-	*to = *one->conf;
+	*to = *from;
 	to->hosts = (struct str_list){.n = 0};
-	str_list_set(&to->hosts, v, one->conf->hosts.n);
-	for (i = 0; i < domains->n; i++) {
-		char *why = claim_domain(in, claims, one, domains->v[i]);
-
-		if (why != NULL)
-			refuse(o, one->ns, domains->v[i], why);
-		else
-			add_host(&to->hosts, domains->v[i]);
-		free(why);
-	}
+	str_list_set(&to->hosts, from->hosts.v, from->hosts.n);
+	to->traffic = xcalloc(from->traffic_n + 1, sizeof *to->traffic);
+	for (i = 0; i < from->traffic_n; i++)
+		to->traffic[i] = from->traffic[i];
+	return to;
 }
 
+/* The Route's own hosts, and all else that is the service's alone. */
 static void
-take(struct kn_output *o, const struct kn_output_input *in, const struct kn_claims *claims,
-     const struct kn_output_entry *one, const struct str_list *domains)
+claim_service(struct kn_output *o, const struct kn_output_input *in, const struct kn_claims *claims,
+	      struct kn_output_entry *one)
 {
 	char *owner = xasprintf("Route %s/%s", one->ns, one->name);
 	char *why = has_listener(in->settings, one->conf)
@@ -706,53 +581,133 @@ take(struct kn_output *o, const struct kn_output_input *in, const struct kn_clai
 			    : xstrdup("no address of the key listen has the word local, which a "
 				      "cluster-local Route needs");
 
+	one->served = why == NULL ? put(o, one) : NULL;
+	if (why != NULL)
+		kn_refusals_add(&o->refusals, KN_ROUTE, one->ns, one->name, why);
+	free(why);
+	free(owner);
+}
+
+/* NULL, or why it cannot have a host of these; the caller's.  The lists are only read. */
+static char *
+claim_hosts(const struct kn_claims *claims, const char *owner, const struct str_list *hosts,
+	    const struct str_list *local_hosts)
+{
+	struct service_conf *claim = kn_service_conf_claim(owner, hosts, local_hosts);
+	char *why = claims->take(claims, claim, owner);
+
+	settings_service_free(&claim);
+	return why;
+}
+
+/* A tag whose host is another's is no tag. */
+static void
+claim_tags(struct kn_output *o, const struct kn_claims *claims, const struct kn_output_entry *one)
+{
+	size_t i;
+
+	for (i = 0; i < one->served->traffic_n; i++) {
+		struct traffic_conf *t = &one->served->traffic[i];
+		char *owner, *why, *text;
+
+		if (t->tag == NULL)
+			continue;
+		owner = xasprintf("tag %s of Route %s/%s", t->tag, one->ns, one->name);
+		why = claim_hosts(claims, owner, &t->hosts, &t->local_hosts);
+		if (why != NULL) {
+			text = xasprintf("tag %s: %s", t->tag, why);
+			kn_refusals_add(&o->refusals, KN_ROUTE, one->ns, one->name, text);
+			free(text);
+			t->tag = NULL;
+			t->hosts = t->local_hosts = (struct str_list){.n = 0};
+		}
+		free(why);
+		free(owner);
+	}
+}
+
+static void
+claim_domain(struct kn_output *o, const struct kn_claims *claims, const struct kn_output_entry *one,
+	     const char *domain)
+{
+	static const struct str_list none;
+	char *v[] = {(char *)(uintptr_t)domain, NULL};
+	const struct str_list hosts = {v, 1};
+	char *owner = xasprintf("DomainMapping %s/%s", one->ns, domain);
+	char *why = claim_hosts(claims, owner, &hosts, &none);
+
 	if (why == NULL)
-		put(o, in, claims, one, domains);
+		str_list_add(&one->served->hosts, domain);
 	else
-		refuse(o, one->ns, one->name, why);
+		kn_refusals_add(&o->refusals, KN_DOMAIN_MAPPING, one->ns, domain, why);
 	free(why);
 	free(owner);
 }
 
 static void
-settle(struct kn_output *o, const struct kn_output_input *in, const struct kn_claims *claims,
-       struct kn_output_entry *one, uint64_t base, uint64_t serial)
+claim_domains(struct kn_output *o, const struct kn_claims *claims,
+	      const struct kn_output_entry *one)
 {
-	uint64_t print = print_of(o, in, &one->now, base);
-	struct str_list domains = {.n = 0};
+	const struct str_list *domains = domains_of(o, &one->now);
+	size_t i;
 
-	if (!one->is_made || print != one->print)
-		make(o, in, one, serial);
-	one->print = print;
-	find_domains(in->cache, &one->now, &domains);
-	take(o, in, claims, one, &domains);
-	str_list_fini(&domains);
+	for (i = 0; i < domains->n; i++)
+		claim_domain(o, claims, one, domains->v[i]);
+}
+
+static void
+claim_all(struct kn_output *o, const struct kn_output_input *in, const struct kn_claims *claims)
+{
+	struct kn_output_entry **v = sorted(o);
+	size_t i, n = o->outputs.n;
+
+	for (i = 0; i < n; i++)
+		claim_service(o, in, claims, v[i]);
+	for (i = 0; i < n; i++)
+		if (v[i]->served != NULL)
+			claim_tags(o, claims, v[i]);
+	for (i = 0; i < n; i++)
+		if (v[i]->served != NULL)
+			claim_domains(o, claims, v[i]);
+	kn_holders_refuse(o->holders, &o->refusals);
+	free(v);
 }
 
 /* --- all services --- */
+
+static void
+retire_array(struct kn_output *o)
+{
+	retired_free(&o->before);
+	o->before = o->now;
+	o->before.array = o->array;
+	o->before.array_n = o->array_n;
+	o->now = (struct kn_output_retired){.n = 0};
+}
 
 const struct service_conf *
 kn_output_services(struct kn_output *o, const struct kn_output_input *in,
 		   const struct kn_claims *claims, uint64_t serial, size_t *n)
 {
 	uint64_t base = print_base(o, in);
-	struct kn_output_entry **v;
-	size_t i;
+	struct list_node *node, *tmp;
 
-	retired_free(&o->before);
-	o->before = o->now;
-	o->before.array = o->array;
-	o->before.array_n = o->array_n;
-	o->now = (struct kn_output_retired){.n = 0};
+	retire_array(o);
+	kn_holders_update(o->holders, in);
 	see_all(o, in->cache);
-	v = sorted(o);
+	LIST_FOREACH(&o->outputs, node, tmp) {
+		struct kn_output_entry *one = container_of(node, struct kn_output_entry, node);
+		uint64_t print = print_of(o, in, &one->now, base);
+
+		if (!one->is_made || print != one->print)
+			make(o, in, one, serial);
+		one->print = print;
+	}
 	o->array = xcalloc(o->outputs.n + 1, sizeof *o->array);
 	o->array_n = 0;
-	for (i = 0; i < o->outputs.n; i++)
-		settle(o, in, claims, v[i], base, serial);
-	free(v);
+	claim_all(o, in, claims);
 	drop_pieces(o, false);
-	end_refusals(o);
+	kn_refusals_end(&o->refusals);
 	*n = o->array_n;
 	return o->array;
 }
@@ -763,6 +718,7 @@ kn_output_is_current(struct kn_output *o, const struct kn_output_input *in)
 	uint64_t base = print_base(o, in);
 	struct list_node *node, *tmp;
 
+	kn_holders_update(o->holders, in);
 	begin_seeing(o);
 	if (o->array == NULL || !each_object(in->cache, see_known, o))
 		return false;
@@ -783,18 +739,16 @@ kn_output_is_routed(struct kn_output *o, const struct kn_output_input *in, const
 	const struct kn_output_entry *one = find_output(o, ns, route);
 	const struct kn_object *now = kn_cache_find(in->cache, KN_ROUTE, ns, route);
 	struct kn_service_parts parts = {.ns = ns, .name = route, .route = now};
-	struct str_list domains = {.n = 0};
 	struct strbuf text;
 	bool is;
 
 	if (one == NULL || now == NULL || one->text == NULL || one->serial > serial ||
-	    kn_output_refusal(o, ns, route) != NULL)
+	    one->served == NULL)
 		return false;
+	kn_holders_update(o->holders, in);
 	strbuf_init(&text, 0);
-	find_domains(in->cache, &parts, &domains);
-	kn_service_conf_text(in, &parts, &domains, &text);
+	kn_service_conf_text(in, &parts, domains_of(o, &parts), &text);
 	is = text_equal(one->text, strbuf_str(&text));
-	str_list_fini(&domains);
 	strbuf_fini(&text);
 	return is;
 }

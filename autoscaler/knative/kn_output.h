@@ -4,6 +4,8 @@
  * The service "NS.NAME" has the Revisions of the Configuration NAME, and the hosts and the traffic
  * of the Route NAME; either may be missing.  The traffic of a Route may go to Revisions of other
  * services: so each Revision is scaled once, whatever Routes name it, and keeps its name.
+ * Hosts that two want: those of Routes themselves come first, the older Route before the younger;
+ * then those of tags, likewise; then DomainMappings (kn_holders.h).
  * A Route's hosts and split are what its status says (kn_route.h).  No I/O, but for the log.
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_KNATIVE_KN_OUTPUT_H
@@ -46,11 +48,12 @@ bool kn_output_is_current(struct kn_output *, const struct kn_output_input *);
 bool kn_output_is_routed(struct kn_output *, const struct kn_output_input *, const char *ns,
 			 const char *route, uint64_t serial);
 
-/* Why a Route, or a DomainMapping, is not served, by the last kn_output_services(); borrowed until
- * the next.  NULL: it is. */
-const char *kn_output_refusal(const struct kn_output *, const char *ns, const char *name);
+/* Why a Route, or a DomainMapping, is not served, or not at all of its tags' hosts, by the last
+ * kn_output_services(); borrowed until the next.  NULL: it is. */
+const char *kn_output_refusal(const struct kn_output *, enum kn_kind, const char *ns,
+			      const char *name);
 /* One of which that has changed, and was not returned before; borrowed likewise.  false: there is
  * none. */
-bool kn_output_next_refusal(struct kn_output *, const char **ns, const char **name);
+bool kn_output_next_refusal(struct kn_output *, enum kn_kind *, const char **ns, const char **name);
 
 #endif

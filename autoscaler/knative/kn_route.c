@@ -268,7 +268,8 @@ static void
 set_ingress(struct route *r, const struct kn_placeholders *placeholders)
 {
 	const struct kn_facts *f = r->ctx->facts;
-	const char *refusal = f->refusal == NULL ? NULL : f->refusal(f, r->o->ns, r->o->name);
+	const char *refusal = f->refusal == NULL ? NULL
+						 : f->refusal(f, KN_ROUTE, r->o->ns, r->o->name);
 	char *message;
 
 	if (placeholders->not_owned != NULL) {

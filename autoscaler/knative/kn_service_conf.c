@@ -34,16 +34,7 @@ kn_service_conf_has(const struct kn_cache *cache, const struct kn_object *revisi
 	       !deployment->is_deleting && kn_is_owned(deployment, revision);
 }
 
-/* --- lists --- */
-
-/* text is taken over. */
-static void
-add(struct str_list *l, char *text)
-{
-	l->v = xrealloc(l->v, (l->n + 2) * sizeof *l->v);
-	l->v[l->n++] = text;
-	l->v[l->n] = NULL;
-}
+/* --- annotations of ours --- */
 
 static void
 free_annotations(struct kube_annotation *v, size_t n)
@@ -276,9 +267,9 @@ static void
 add_local_hosts(const struct kn_output_input *in, const char *ns, const char *name,
 		struct str_list *l)
 {
-	add(l, xasprintf("%s.%s", name, ns));
-	add(l, xasprintf("%s.%s.svc", name, ns));
-	add(l, kn_domain_local_host(in->config, ns, name));
+	str_list_take(l, xasprintf("%s.%s", name, ns));
+	str_list_take(l, xasprintf("%s.%s.svc", name, ns));
+	str_list_take(l, kn_domain_local_host(in->config, ns, name));
 }
 
 /* Is the host one that clients in the cluster alone reach? */
@@ -300,7 +291,7 @@ add_hosts(const struct kn_output_input *in, const char *ns, const char *name, co
 	const char *host = kn_domain_url_host(url);
 
 	if (host[0] != '\0' && !is_local(in, host))
-		add(hosts, xstrdup(host));
+		str_list_take(hosts, xstrdup(host));
 	add_local_hosts(in, ns, name, local_hosts);
 }
 
@@ -463,10 +454,12 @@ kn_service_conf_text(const struct kn_output_input *in, const struct kn_service_p
 }
 
 struct service_conf *
-kn_service_conf_claim(const char *name, const char *host)
+kn_service_conf_claim(const char *name, const struct str_list *hosts,
+		      const struct str_list *local_hosts)
 {
 	struct service_conf *conf = new_service(name);
 
-	add(&conf->hosts, xstrdup(host));
+	str_list_set(&conf->hosts, hosts->v, hosts->n);
+	str_list_set(&conf->local_hosts, local_hosts->v, local_hosts->n);
 	return conf;
 }

@@ -30,7 +30,8 @@ void kn_service_conf_text(const struct kn_output_input *, const struct kn_servic
 /* Is the Revision there to be served: not deleted, and with its Deployment? */
 bool kn_service_conf_has(const struct kn_cache *, const struct kn_object *revision);
 
-/* A service that has nothing but a host, to claim it; the caller's. */
-NODISCARD struct service_conf *kn_service_conf_claim(const char *name, const char *host);
+/* A service that has nothing but hosts, to claim them; the caller's. */
+NODISCARD struct service_conf *kn_service_conf_claim(const char *name, const struct str_list *hosts,
+						     const struct str_list *local_hosts);
 
 #endif

@@ -81,11 +81,11 @@ on_is_routed(const struct kn_facts *f, const char *ns, const char *route)
 }
 
 static const char *
-on_refusal(const struct kn_facts *f, const char *ns, const char *route)
+on_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
 	const struct kn_controllers *k = f->arg;
 
-	return kn_output_refusal(k->output, ns, route);
+	return kn_output_refusal(k->output, kind, ns, name);
 }
 
 /* --- ConfigMaps --- */
@@ -194,6 +194,7 @@ knative_services(struct kn_controllers *k, const struct settings *settings,
 	struct kn_output_input in;
 	const struct service_conf *v;
 	const char *ns, *name;
+	enum kn_kind kind;
 
 	*n = 0;
 	if (!k->is_known)
@@ -203,10 +204,8 @@ knative_services(struct kn_controllers *k, const struct settings *settings,
 	in = input_of(k);
 	in.settings = settings;
 	v = kn_output_services(k->output, &in, claims, serial, n);
-	while (kn_output_next_refusal(k->output, &ns, &name)) {
-		kn_machine_mark(k->machine, KN_ROUTE, ns, name);
-		kn_machine_mark(k->machine, KN_DOMAIN_MAPPING, ns, name);
-	}
+	while (kn_output_next_refusal(k->output, &kind, &ns, &name))
+		kn_machine_mark(k->machine, kind, ns, name);
 	return v;
 }
 

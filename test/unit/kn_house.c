@@ -75,11 +75,11 @@ is_routed(const struct kn_facts *f, const char *ns, const char *route)
 }
 
 static const char *
-refusal(const struct kn_facts *f, const char *ns, const char *route)
+refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
 	const struct house *h = f->arg;
 
-	return kn_output_refusal(h->output, ns, route);
+	return kn_output_refusal(h->output, kind, ns, name);
 }
 
 static bool (*facts_of_world)(const struct kn_facts *, const char *, const char *,
@@ -127,12 +127,13 @@ house_describe(struct house *h)
 {
 	const struct kn_claims claims = {take, h};
 	const char *ns, *name;
+	enum kn_kind kind;
 
 	if (kn_output_is_current(h->output, &h->in))
 		return false;
 	forget_claims(h);
 	h->services = kn_output_services(h->output, &h->in, &claims, ++h->serial, &h->n);
-	while (kn_output_next_refusal(h->output, &ns, &name))
+	while (kn_output_next_refusal(h->output, &kind, &ns, &name))
 		;
 	assert_true(kn_output_is_current(h->output, &h->in));
 	return true;

@@ -584,11 +584,12 @@ says_is_routed(const struct kn_facts *facts, const char *ns, const char *route)
 }
 
 static const char *
-says_no_refusal(const struct kn_facts *facts, const char *ns, const char *route)
+says_no_refusal(const struct kn_facts *facts, enum kn_kind kind, const char *ns, const char *name)
 {
 	(void)facts;
+	(void)kind;
 	(void)ns;
-	(void)route;
+	(void)name;
 	return NULL;
 }
 

@@ -448,9 +448,9 @@ is_routed(const struct kn_facts *f, const char *ns, const char *route)
 }
 
 static const char *
-no_refusal(const struct kn_facts *f, const char *ns, const char *route)
+no_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
-	(void)f, (void)ns, (void)route;
+	(void)f, (void)kind, (void)ns, (void)name;
 	return NULL;
 }
 

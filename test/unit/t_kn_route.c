@@ -419,6 +419,133 @@ domain_mappings(void **state)
 	house_close(&h);
 }
 
+#define MAPPING(name, ns, route)                                                                   \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns                                 \
+	"\"},\"spec\":{\"ref\":{\"name\":\"" route                                                 \
+	"\",\"kind\":\"Service\",\"apiVersion\":\"serving.knative.dev/v1\"}}}"
+#define SERVICE(name, ns, traffic)                                                                 \
+	"{\"metadata\":{\"name\":\"" name "\",\"namespace\":\"" ns                                 \
+	"\"},\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"image\":\"app:1\"}]}},"          \
+	"\"traffic\":" traffic "}}"
+
+/* A DomainMapping is no older than itself, however old its Route is. */
+static void
+a_mapping_takes_no_host_of_a_route(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING,
+		       MAPPING("young.default.example.com", "default", "hello"));
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("young.default.svc", "default", "hello"));
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("young.default", "default", "hello"));
+	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "young.default.example.com", "Ready"),
+			    "True");
+	assert_string_equal(
+		CONDITION(&h, KN_DOMAIN_MAPPING, "young.default.svc", "DomainClaimed"),
+		"False DomainClaimFailed: The name is no host name outside of the cluster's own "
+		"domain.");
+	house_wait(&h, 10);
+	kn_world_apply(&h.w, KN_SERVICE, SERVICE("young", "default", LATEST));
+	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_ROUTE, "young", "Ready"), "True");
+	assert_service(&h, "default.young",
+		       "hosts=young.default.example.com local=" LOCAL("young") " | young-00001 100 "
+									       ": young-00001");
+	assert_service(&h, "default.hello",
+		       "hosts=hello.default.example.com local=" LOCAL("hello") " | hello-00001 100 "
+									       ": hello-00001");
+	assert_string_equal(
+		CONDITION(&h, KN_DOMAIN_MAPPING, "young.default.example.com", "DomainClaimed"),
+		"False DomainClaimFailed: young.default.example.com is taken by Route "
+		"default/young");
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "young.default", "DomainClaimed"),
+			    "False DomainClaimFailed: young.default is taken by Route "
+			    "default/young");
+	assert_string_equal(ROUTE(&h, "Ready"), "True");
+	/* It is free again. */
+	kn_world_delete(&h.w, KN_SERVICE, "young");
+	kn_world_collect(&h.w);
+	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "young.default.example.com", "Ready"),
+			    "True");
+	house_close(&h);
+}
+
+/* Nor does a tag of an older Route, which goes on without. */
+static void
+a_tag_takes_no_host_of_a_route(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_use_network(&h, "{\"domain-template\":\"{{.Name}}.{{.Domain}}\"}");
+	house_apply(&h, "app:1", "", "[{\"tag\":\"x\",\"percent\":100,\"latestRevision\":true}]");
+	house_run(&h);
+	assert_string_equal(ROUTE(&h, "Ready"), "True");
+	house_wait(&h, 10);
+	kn_world_apply(&h.w, KN_SERVICE, SERVICE("x-hello", "other", LATEST));
+	house_run(&h);
+	assert_service(&h, "other.x-hello",
+		       "hosts=x-hello.example.com "
+		       "local=x-hello.other,x-hello.other.svc,x-hello.other.svc.cluster.local | "
+		       "x-hello-00001 100 : x-hello-00001");
+	assert_service(&h, "default.hello",
+		       "hosts=hello.example.com local=" LOCAL("hello") " | hello-00001 100 : "
+								       "hello-00001");
+	assert_string_equal(ROUTE(&h, "IngressReady"),
+			    "False ReconcileIngressFailed: tag x: x-hello.example.com is taken by "
+			    "Route other/x-hello");
+	house_close(&h);
+}
+
+/* Of two made in the same second one has the name, and the other one says so. */
+static void
+two_mappings_of_one_name(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", LATEST);
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("www.shop.org", "default", "hello"));
+	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "www.shop.org", "Ready"), "True");
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("www.shop.org", "another", "missing"));
+	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "www.shop.org", "DomainClaimed"),
+			    "False DomainAlreadyClaimed: The domain name is already in use by "
+			    "another DomainMapping, of namespace another.");
+	house_close(&h);
+}
+
+/* What is refused of a DomainMapping is not refused of the Route with its name. */
+static void
+a_mapping_with_the_name_of_a_route(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	h.taken = "hello ";
+	house_apply(&h, "app:1", "", LATEST);
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("hello", "default", "hello"));
+	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "hello", "DomainClaimed"),
+			    "False DomainClaimFailed: hello is taken by service \"file\" of the "
+			    "conf file");
+	assert_string_equal(ROUTE(&h, "Ready"), "True");
+	house_close(&h);
+}
+
 /* The split as the status has it: "REVISION PERCENT …"; for free(). */
 static char *
 split(const struct house *h)
@@ -517,6 +644,8 @@ what_the_conf_file_allows(void **state)
 	settings_errors_free(&errors);
 	house_open(&h);
 	h.in.settings = s;
+	settings_free(&h.w.settings);
+	h.w.settings = s;
 	house_use_domain(&h, "{\"example.com\":\"\"}");
 	house_apply(&h, "app:1", "", LATEST);
 	kn_world_apply(
@@ -527,13 +656,17 @@ what_the_conf_file_allows(void **state)
 		&h.w, KN_DOMAIN_MAPPING,
 		"{\"metadata\":{\"name\":\"bank.org\"},\"spec\":{\"ref\":{\"name\":\"hello\","
 		"\"kind\":\"Route\",\"apiVersion\":\"serving.knative.dev/v1\"}}}");
+	/* An older one that may not have the name is in nobody's way. */
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("b.shop.org", "thief", "hello"));
+	h.w.wall_s += 10;
+	kn_world_apply(&h.w, KN_DOMAIN_MAPPING, MAPPING("b.shop.org", "default", "hello"));
 	house_run(&h);
+	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "b.shop.org", "Ready"), "True");
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "a.shop.org", "Ready"), "True");
 	assert_string_equal(CONDITION(&h, KN_DOMAIN_MAPPING, "bank.org", "DomainClaimed"),
 			    "False DomainClaimFailed: host bank.org may not be claimed from "
 			    "namespace default (allow_hosts)");
 	house_close(&h);
-	settings_free(&s);
 }
 
 /* --- settings --- */
@@ -612,6 +745,10 @@ main(void)
 		cmocka_unit_test(names_that_cannot_be),
 		cmocka_unit_test(a_host_that_is_taken),
 		cmocka_unit_test(domain_mappings),
+		cmocka_unit_test(a_mapping_takes_no_host_of_a_route),
+		cmocka_unit_test(a_tag_takes_no_host_of_a_route),
+		cmocka_unit_test(two_mappings_of_one_name),
+		cmocka_unit_test(a_mapping_with_the_name_of_a_route),
 		cmocka_unit_test(a_gradual_rollout),
 		cmocka_unit_test(what_the_conf_file_allows),
 		cmocka_unit_test(settings_of_a_revision),
