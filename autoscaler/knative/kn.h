@@ -67,7 +67,8 @@ struct kn_object {
 	const char *owner_uid;	       /* of its controller, by ownerReferences; "": none */
 	bool is_deleting;	       /* it has a deletionTimestamp, or our DELETE has succeeded */
 	/* The watch does not show it, as it has not got the label: it was fetched since it was in
-	 * the way of a create.  It is fetched again each 30 s, until it is gone. */
+	 * the way of a create.  It is fetched again each 30 s, until it is gone.  It may still be
+	 * ours (kn_is_owned()), if somebody has taken the label off. */
 	bool is_foreign;
 	const char *text; /* JSON */
 	size_t n;

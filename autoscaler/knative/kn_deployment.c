@@ -356,8 +356,8 @@ kn_deployment_change(const json_t *present, const json_t *wanted)
 	const json_t *old = kn_json_at(present, "spec", NULL);
 	json_t *changed, *spec;
 
-	if (strcmp(kn_json_text(present, "metadata", "labels", KN_LABEL_DEPLOYMENT_HASH, NULL),
-		   kn_json_text(wanted, "metadata", "labels", KN_LABEL_DEPLOYMENT_HASH, NULL)) == 0)
+	if (kn_json_has_texts(kn_json_at(present, "metadata", "labels", NULL),
+			      kn_json_at(wanted, "metadata", "labels", NULL)))
 		return NULL;
 	changed = kn_json_copy(present);
 	spec = kn_json_copy(kn_json_at(wanted, "spec", NULL));

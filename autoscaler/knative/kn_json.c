@@ -151,6 +151,18 @@ kn_json_merge_texts(json_t *to, const json_t *from)
 		kn_json_set(to, key, json_string(json_string_value(value)));
 }
 
+bool
+kn_json_has_texts(const json_t *object, const json_t *texts)
+{
+	const json_t *value;
+	const char *key;
+
+	KN_EACH_MEMBER(texts, key, value)
+	if (!json_equal(json_object_get(object, key), value))
+		return false;
+	return true;
+}
+
 json_t *
 kn_json_copy(const json_t *value)
 {

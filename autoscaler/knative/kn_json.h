@@ -30,6 +30,8 @@ void kn_json_set_number(json_t *object, const char *key, int64_t value);
 void kn_json_set(json_t *object, const char *key, json_t *value);
 /* Copies, which share nothing, of the members of `from` that are strings, over those of `to`. */
 void kn_json_merge_texts(json_t *to, const json_t *from);
+/* Has the object all members of `texts`, with these values? */
+bool kn_json_has_texts(const json_t *object, const json_t *texts);
 
 /* A copy that shares nothing; NULL of NULL. */
 NODISCARD json_t *kn_json_copy(const json_t *);

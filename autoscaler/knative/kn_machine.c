@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/knative/kn_buried.h"
 #include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_write.h"
 #include "autoscaler/kube/kube_http.h"
@@ -21,7 +22,11 @@
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (30 * CLK_S)
 #define FOREIGN_EVERY (30 * CLK_S)
-#define BURIED_LEAST (60 * CLK_S) /* longer than any request takes */
+/* Plans that write, for one object: so many at once, and one each second in the long run.  Making a
+ * Service takes fewer than ten.  So a fight with somebody who changes back what we write, or one of
+ * ours with ourselves, costs the API server little. */
+#define PLANS_AT_ONCE 60
+#define PLANS_EVERY CLK_S
 
 /* A plan that runs. */
 struct kn_run {
@@ -47,7 +52,9 @@ struct kn_item {
 	struct loop_timer timer;
 	struct backoff backoff;
 	struct kn_failure failure;
-	bool has_failed; /* failure holds */
+	bool has_failed;	/* failure holds */
+	bool is_too_often;	/* its last plan was put off, which was logged */
+	int64_t plans_until_ns; /* its plans are paid for until then (a leaky bucket) */
 };
 
 /* All that track one object, which need not exist. */
@@ -88,10 +95,7 @@ struct kn_machine {
 	struct kn_facts facts;	   /* c.facts, and a note of who asks */
 	struct kn_context context;
 	struct list readings;
-	/* uids of objects that have gone: an answer that comes late does not bring them back.  The
-	 * older half is dropped in time. */
-	struct hmap buried, buried_before;
-	int64_t buried_ns;
+	struct kn_buried buried;
 };
 
 /* --- marks --- */
@@ -182,27 +186,6 @@ mark_trackers(struct kn_machine *m, enum kn_kind kind, const char *ns, const cha
 		mark_item(container_of(node, struct kn_tracking, of_object)->item);
 }
 
-static bool
-is_buried(const struct kn_machine *m, const char *uid)
-{
-	return hmap_find(&m->buried, uid) != NULL || hmap_find(&m->buried_before, uid) != NULL;
-}
-
-static void
-bury(struct kn_machine *m, const struct kn_object *o)
-{
-	int64_t now = clk_now();
-
-	if (now - m->buried_ns > BURIED_LEAST) {
-		hmap_fini(&m->buried_before);
-		m->buried_before = m->buried;
-		hmap_init(&m->buried);
-		m->buried_ns = now;
-	}
-	if (o->uid[0] != '\0')
-		hmap_put(&m->buried, o->uid, m);
-}
-
 /* May be called from within libcurl. */
 static void
 on_cache_change(const struct kn_object *o, bool is_gone, void *arg)
@@ -210,7 +193,7 @@ on_cache_change(const struct kn_object *o, bool is_gone, void *arg)
 	struct kn_machine *m = arg;
 
 	if (is_gone)
-		bury(m, o);
+		kn_buried_add(&m->buried, o);
 	mark(m, o->kind, o->ns, o->name);
 	mark_owner(m, o);
 	mark_trackers(m, o->kind, o->ns, o->name);
@@ -433,10 +416,11 @@ fail(struct kn_item *i, const struct kube_answer *a)
 static bool
 take_object(struct kn_machine *m, enum kn_kind kind, const json_t *object)
 {
-	const char *uid = json_string_value(
-		json_object_get(json_object_get(object, "metadata"), "uid"));
+	const json_t *meta = json_object_get(object, "metadata");
+	const char *uid = json_string_value(json_object_get(meta, "uid"));
+	const char *rv = json_string_value(json_object_get(meta, "resourceVersion"));
 
-	return !is_buried(m, uid) && kn_cache_put(m->cache, kind, object);
+	return !kn_buried_has(&m->buried, uid, rv) && kn_cache_put(m->cache, kind, object);
 }
 
 /* The version that the plan's last write to this object has given it, else that which was read. */
@@ -607,6 +591,27 @@ item_free(struct kn_item *i)
 	free(i);
 }
 
+/* May a plan that writes run now?  Else the object is looked at again as soon as one may. */
+static bool
+may_write(struct kn_item *i, int64_t now_ns)
+{
+	int64_t until = MAX(i->plans_until_ns, now_ns), ahead = until - now_ns;
+
+	if (ahead < PLANS_AT_ONCE * PLANS_EVERY) {
+		i->plans_until_ns = until + PLANS_EVERY;
+		if (ahead < PLANS_EVERY)
+			i->is_too_often = false;
+		return true;
+	}
+	if (!i->is_too_often)
+		log_warn(NULL,
+			 "an object is written again and again: from now on at most once a second",
+			 "kind=%s object=%s/%s", kn_kind_names(i->kind)->kind, i->ns, i->name);
+	i->is_too_often = true;
+	loop_timer_set(&i->timer, ahead - (PLANS_AT_ONCE - 1) * PLANS_EVERY);
+	return false;
+}
+
 static void
 run(struct kn_item *i, const struct kn_object *o)
 {
@@ -627,7 +632,10 @@ run(struct kn_item *i, const struct kn_object *o)
 	for (k = 0; k < i->run->plan.tracked_n; k++)
 		track(i, &i->run->plan.tracked[k]);
 	i->run->versions = xcalloc(i->run->plan.writes_n + 1, sizeof *i->run->versions);
-	step(i);
+	if (i->run->plan.writes_n == 0 || may_write(i, ctx.now_ns))
+		step(i);
+	else
+		stop(i, false);
 }
 
 static void
@@ -798,8 +806,7 @@ kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void 
 	m->cache = kn_cache_new(on_cache_change, m);
 	hmap_init(&m->items);
 	hmap_init(&m->trackers);
-	hmap_init(&m->buried);
-	hmap_init(&m->buried_before);
+	kn_buried_init(&m->buried);
 	list_init(&m->marked);
 	list_init(&m->readings);
 	loop_timer_init(&m->round, c->loop, on_round, m);
@@ -827,8 +834,7 @@ kn_machine_free(struct kn_machine **mp)
 	loop_timer_fini(&m->change);
 	loop_timer_fini(&m->round);
 	kn_cache_free(&m->cache);
-	hmap_fini(&m->buried_before);
-	hmap_fini(&m->buried);
+	kn_buried_fini(&m->buried);
 	hmap_fini(&m->trackers);
 	hmap_fini(&m->items);
 	free(m);

@@ -103,7 +103,7 @@ kn_owner_references(const struct kn_object *controller)
 bool
 kn_is_owned(const struct kn_object *o, const struct kn_object *controller)
 {
-	return !o->is_foreign && strcmp(o->owner_uid, controller->uid) == 0;
+	return strcmp(o->owner_uid, controller->uid) == 0;
 }
 
 char *

@@ -63,7 +63,7 @@ int64_t kn_revision_generation(const struct json_t *revision);
 
 /* ownerReferences with one entry: the object as the controller.  The caller's. */
 NODISCARD struct json_t *kn_owner_references(const struct kn_object *controller);
-/* Does an object belong to this one? */
+/* Is this one the object's controller, by its ownerReferences? */
 bool kn_is_owned(const struct kn_object *, const struct kn_object *controller);
 
 /* "There is an existing KIND "NAME" that we do not own."  The caller's. */

@@ -72,19 +72,6 @@ plan_create(const struct kn_object *route, const char *name, const json_t *metad
 	kn_plan_create(plan, KN_PLACEHOLDER, route->ns, service);
 }
 
-/* Has the map these texts? */
-static bool
-has_texts(const json_t *map, const json_t *texts)
-{
-	const json_t *value;
-	const char *key;
-
-	KN_EACH_MEMBER(texts, key, value)
-	if (!json_equal(json_object_get(map, key), value))
-		return false;
-	return true;
-}
-
 /* Does it lead where it should?  The API server adds members of its own. */
 static bool
 has_spec(const json_t *service, const json_t *spec)
@@ -105,10 +92,10 @@ plan_update(const struct kn_object *o, const json_t *metadata, const json_t *spe
 {
 	json_t *service = kn_object_json(o), *patch = json_object();
 
-	if (!has_texts(kn_json_at(service, "metadata", "labels", NULL),
-		       kn_json_at(metadata, "labels", NULL)) ||
-	    !has_texts(kn_json_at(service, "metadata", "annotations", NULL),
-		       kn_json_at(metadata, "annotations", NULL)))
+	if (!kn_json_has_texts(kn_json_at(service, "metadata", "labels", NULL),
+			       kn_json_at(metadata, "labels", NULL)) ||
+	    !kn_json_has_texts(kn_json_at(service, "metadata", "annotations", NULL),
+			       kn_json_at(metadata, "annotations", NULL)))
 		kn_json_set(patch, "metadata", kn_json_copy(metadata));
 	if (!has_spec(service, spec)) {
 		json_t *changed = kn_json_copy(spec);
@@ -143,7 +130,7 @@ plan_deletes(const struct kn_context *ctx, const struct kn_object *route, char *
 	const struct kn_object *o = NULL;
 
 	while ((o = kn_cache_next_owned(ctx->cache, KN_PLACEHOLDER, route->uid, o)) != NULL)
-		if (!o->is_deleting && !o->is_foreign && !is_among(o->name, names, n))
+		if (!o->is_deleting && !is_among(o->name, names, n))
 			kn_plan_delete(plan, o);
 }
 

@@ -213,3 +213,33 @@ def test_a_config_map_that_changes_holds_at_once(tmp_path):
         wait_ready(objects, "hello")
         assert s.get("hello.default.example.org")[0] == 200
         wait_until(lambda: s.get("hello.default.example.com")[0] == 404, what="the old host to go")
+
+
+def test_a_label_that_is_taken_off_comes_back(tmp_path):
+    """By their labels we watch what we have made; without them it is still ours."""
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        objects = Objects(kube)
+        ksvc(objects, "hello")
+        wait_ready(objects, "hello")
+        made = [("deployments", "hello-00001-deployment", "serving.knative.dev/revision"),
+                ("services", "hello", "serving.knative.dev/route")]
+        before = [kube.get(plural, name)["metadata"]["uid"] for plural, name, _ in made]
+
+        def take_off():
+            for plural, name, label in made:
+                kube.patch(plural, name, {"metadata": {"labels": {label: None}}})
+
+        def are_back():
+            return all(label in kube.get(plural, name)["metadata"].get("labels", {})
+                       for plural, name, label in made)
+        take_off()
+        wait_until(are_back, what="the labels")
+        wait_ready(objects, "hello")
+        # Also while nobody looks.
+        s.autoscaler.kill()
+        take_off()
+        s.start_autoscaler()
+        wait_until(are_back, what="the labels")
+        wait_ready(objects, "hello")
+        assert before == [kube.get(plural, name)["metadata"]["uid"] for plural, name, _ in made]
+        assert s.get("hello.default.example.com")[0] == 200
