@@ -93,6 +93,7 @@ const struct kn_object *kn_cache_next_owned(const struct kn_cache *, enum kn_kin
 struct kn_revision_facts {
 	bool is_known;			/* the driver has seen its pods */
 	int32_t actual, desired, ready; /* instances; -1: unknown */
+	int32_t most_ready;	 /* so many have been ready at once, as far as is remembered */
 	const char *unscheduled; /* the scheduler's message, where a pod cannot be placed; NULL */
 	/* Of a container that waits to run, and of how one ended; NULL: there is none. */
 	const char *waiting_reason, *waiting_message;

@@ -392,7 +392,8 @@ reflect_resources(struct revision_reconcile *r)
 	else if (kn_conditions_truth(&r->status.conditions, HEALTHY) == KN_UNKNOWN)
 		mark(r, HEALTHY, KN_UNKNOWN, DEPLOYING, NULL);
 	reflect_pods(r);
-	if (!r->is_initialized && r->ready >= r->threshold)
+	/* They may have become idle, and gone, before this call. */
+	if (!r->is_initialized && MAX(r->ready, r->facts.most_ready) >= r->threshold)
 		set_initialized(r);
 	is_unavailable = is_false(r, RESOURCES) || is_false(r, HEALTHY);
 	if (r->is_initialized && !is_unavailable) {

@@ -44,6 +44,7 @@ fill(const struct kube_workload *w, struct kn_revision_facts *f)
 		has_trouble = true;
 		take_trouble(pod->trouble, f);
 	}
+	f->most_ready = MAX(w->most_ready, f->ready);
 	f->images = w->images.v;
 	f->images_n = w->images.n;
 	f->actual = f->ready;
@@ -72,9 +73,10 @@ kube_facts_have_changed(struct kube_workload *w)
 	size_t i;
 
 	fill(w, &f);
+	w->most_ready = f.most_ready; /* 0 where the object is gone */
 	strbuf_init(&text, 0);
-	strbuf_addf(&text, "%d %d %d %d %lld", f.is_known, f.actual, f.desired, f.ready,
-		    (long long)f.ended_code);
+	strbuf_addf(&text, "%d %d %d %d %d %lld", f.is_known, f.actual, f.desired, f.ready,
+		    f.most_ready, (long long)f.ended_code);
 	add_text(&text, f.unscheduled);
 	add_text(&text, f.waiting_reason);
 	add_text(&text, f.waiting_message);

@@ -105,6 +105,7 @@ struct kube_workload {
 	bool is_configured;		  /* set_revisions() names it */
 	struct loop_timer timer;
 	uint64_t facts_digest; /* kube_facts.c */
+	int32_t most_ready;    /* kube_facts.c: pods, at once, since the object exists */
 	const struct kube_kind *kind;
 	char *ns, *name;
 

@@ -549,8 +549,10 @@ facts_of_revision(const struct kn_facts *facts, const char *ns, const char *name
 	if (deployment == NULL || kn_json_at(deployment, "status", NULL) == NULL)
 		return false;
 	replicas = (int32_t)kn_json_number(kn_json_at(deployment, "spec", NULL), "replicas", 1);
-	*out = (struct kn_revision_facts){
-		.is_known = true, .actual = replicas, .desired = replicas};
+	*out = (struct kn_revision_facts){.is_known = true,
+					  .actual = replicas,
+					  .desired = replicas,
+					  .most_ready = w->most_ready};
 	out->ready = can_run(w, image) ? replicas : 0;
 	if (out->ready > 0 && w->image_id != NULL) {
 		images[0] = (char *)(uintptr_t) "user-container";

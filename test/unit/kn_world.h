@@ -41,6 +41,7 @@ struct kn_world {
 	/* Refuse a write; NULL: carry it out. */
 	const char *(*refuse)(const struct kn_world *, const struct kn_write *);
 	int refuse_status;
+	int32_t most_ready; /* pods that were ready before the handler was called */
 	int32_t desired; /* replicas that the autoscaler wants of every Deployment; -1: as they are
 			  */
 };

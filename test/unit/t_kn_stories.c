@@ -58,6 +58,26 @@ annotation(const struct kn_world *w, enum kn_kind kind, const char *name, const 
 
 #define READY(w) kn_world_condition(w, KN_SERVICE, "hello", "Ready")
 
+/* The autoscaler sees pods become ready, and then idle, before a handler is called. */
+static void
+a_revision_may_be_idle_before_it_is_seen_ready(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	w.desired = 0;
+	service(&w, "app:1", "", NULL);
+	kn_world_run(&w);
+	assert_string_equal(READY(&w), "Unknown");
+	w.most_ready = 1;
+	kn_world_run(&w);
+	assert_string_equal(READY(&w), "True");
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Active"),
+			    "False NoTraffic: The target is not receiving traffic.");
+	kn_world_close(&w);
+}
+
 static void
 a_service_becomes_ready(void **state)
 {
@@ -665,6 +685,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_service_becomes_ready),
+		cmocka_unit_test(a_revision_may_be_idle_before_it_is_seen_ready),
 		cmocka_unit_test(an_update_makes_a_revision),
 		cmocka_unit_test(a_failing_revision_says_why),
 		cmocka_unit_test(an_image_that_is_tried_again),
