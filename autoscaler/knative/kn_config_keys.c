@@ -302,6 +302,7 @@ static int
 set_value(struct kn_config *c, const struct config_key *k, const char *text, bool is_checked)
 {
 	void *to = value_at(c, k);
+	double quantity;
 
 	switch (k->form) {
 	case FORM_BOOL:
@@ -311,7 +312,7 @@ set_value(struct kn_config *c, const struct config_key *k, const char *text, boo
 	case FORM_QUANTITY:
 	case FORM_TEMPLATE:
 	case FORM_TEXT:
-		if (k->form == FORM_QUANTITY ? !kn_value_is_quantity(text)
+		if (k->form == FORM_QUANTITY ? kn_value_quantity(text, &quantity) == -1
 					     : k->form == FORM_TEMPLATE && !is_template(text))
 			return -1;
 		text_replace(to, text);

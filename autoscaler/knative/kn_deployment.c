@@ -8,6 +8,7 @@
 #include "autoscaler/knative/kn_defaults.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
+#include "autoscaler/knative/kn_spec.h"
 #include "autoscaler/knative/kn_values.h"
 
 /* Seconds between a pod's deletion and its SIGTERM, so that every activator has seen the deletion
@@ -354,20 +355,21 @@ json_t *
 kn_deployment_change(const json_t *present, const json_t *wanted)
 {
 	const json_t *old = kn_json_at(present, "spec", NULL);
-	json_t *changed, *spec;
+	const json_t *metadata = kn_json_at(present, "metadata", NULL);
+	const json_t *wanted_metadata = kn_json_at(wanted, "metadata", NULL);
+	json_t *spec = kn_json_copy(kn_json_at(wanted, "spec", NULL)), *changed;
 
-	if (kn_json_has_texts(kn_json_at(present, "metadata", "labels", NULL),
-			      kn_json_at(wanted, "metadata", "labels", NULL)))
-		return NULL;
-	changed = kn_json_copy(present);
-	spec = kn_json_copy(kn_json_at(wanted, "spec", NULL));
 	kn_json_set(spec, "replicas", kn_json_copy(json_object_get(old, "replicas")));
 	kn_json_set(spec, "selector", kn_json_copy(json_object_get(old, "selector")));
+	if (kn_spec_has_metadata(metadata, wanted_metadata) && kn_spec_holds(old, spec)) {
+		json_decref(spec);
+		return NULL;
+	}
+	changed = kn_json_copy(present);
 	merge_into(kn_json_child(kn_json_child(spec, "template"), "metadata"),
 		   kn_json_at(old, "template", "metadata", NULL),
 		   kn_json_at(wanted, "spec", "template", "metadata", NULL));
-	merge_into(kn_json_child(changed, "metadata"), kn_json_at(present, "metadata", NULL),
-		   kn_json_at(wanted, "metadata", NULL));
+	merge_into(kn_json_child(changed, "metadata"), metadata, wanted_metadata);
 	kn_json_set(changed, "spec", spec);
 	return changed;
 }

@@ -15,9 +15,9 @@
 NODISCARD json_t *kn_deployment_make(const struct kn_context *, const struct kn_object *revision,
 				     const json_t *document, int64_t replicas);
 
-/* The Deployment that is there (a document), changed to be as `wanted`; its replicas and its
- * selector, and labels and annotations of others stay.  NULL: it is so already, as its hash says.
- * Else the caller's. */
+/* The Deployment that is there (a document), changed to be as `wanted`, whoever has made it differ;
+ * its replicas and its selector, and labels and annotations of others stay.  NULL: it is so already
+ * (kn_spec.h).  Else the caller's. */
 NODISCARD json_t *kn_deployment_change(const json_t *present, const json_t *wanted);
 
 /* The time in which a new Revision has to reach its initial scale: an annotation or the config. */

@@ -6,6 +6,7 @@
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
+#include "autoscaler/knative/kn_spec.h"
 #include "common/settings.h"
 
 /* Clients in the cluster that ask ROUTE.NS.svc come to this port. */
@@ -72,18 +73,19 @@ plan_create(const struct kn_object *route, const char *name, const json_t *metad
 	kn_plan_create(plan, KN_PLACEHOLDER, route->ns, service);
 }
 
-/* Does it lead where it should?  The API server adds members of its own. */
-static bool
-has_spec(const json_t *service, const json_t *spec)
+/* The spec, and null for each further member that the Service has.  The caller's. */
+static json_t *
+spec_patch(const json_t *present, const json_t *spec)
 {
-	const json_t *ports = kn_json_at(service, "spec", "ports", NULL);
+	json_t *patch = kn_json_copy(spec);
+	const json_t *value;
+	const char *name;
 
-	return strcmp(kn_json_text(service, "spec", "type", NULL),
-		      kn_json_text(spec, "type", NULL)) == 0 &&
-	       strcmp(kn_json_text(service, "spec", "externalName", NULL),
-		      kn_json_text(spec, "externalName", NULL)) == 0 &&
-	       json_array_size(ports) == 1 &&
-	       kn_json_number(json_array_get(ports, 0), "port", 0) == PORT;
+	KN_EACH_MEMBER(present, name, value)
+	if (json_object_get(spec, name) == NULL)
+		kn_json_set(patch, name, json_null());
+	(void)value;
+	return patch;
 }
 
 static void
@@ -91,19 +93,12 @@ plan_update(const struct kn_object *o, const json_t *metadata, const json_t *spe
 	    struct kn_plan *plan)
 {
 	json_t *service = kn_object_json(o), *patch = json_object();
+	const json_t *present = kn_json_at(service, "spec", NULL);
 
-	if (!kn_json_has_texts(kn_json_at(service, "metadata", "labels", NULL),
-			       kn_json_at(metadata, "labels", NULL)) ||
-	    !kn_json_has_texts(kn_json_at(service, "metadata", "annotations", NULL),
-			       kn_json_at(metadata, "annotations", NULL)))
+	if (!kn_spec_has_metadata(kn_json_at(service, "metadata", NULL), metadata))
 		kn_json_set(patch, "metadata", kn_json_copy(metadata));
-	if (!has_spec(service, spec)) {
-		json_t *changed = kn_json_copy(spec);
-
-		CHECK(json_object_set_new(changed, "clusterIP", json_null()) == 0);
-		CHECK(json_object_set_new(changed, "clusterIPs", json_null()) == 0);
-		kn_json_set(patch, "spec", changed);
-	}
+	if (!kn_spec_holds(present, spec))
+		kn_json_set(patch, "spec", spec_patch(present, spec));
 	if (json_object_size(patch) > 0)
 		kn_plan_patch(plan, o, patch);
 	else

@@ -103,22 +103,48 @@ kn_value_duration(const char *text, int64_t *ns)
 	return 0;
 }
 
-bool
-kn_value_is_quantity(const char *text)
+/* What a suffix of a quantity multiplies with, and divides by; false: it is none. */
+static bool
+suffix_of(const char *text, double *factor, double *divisor)
 {
-	static const char *const suffixes[] = {"",  "n", "u",  "m",  "k",  "M",	 "G",  "T",
-					       "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
-	const char *at = text + (text[0] == '-' || text[0] == '+');
-	size_t whole = strspn(at, DIGITS), fraction, i;
+	static const struct {
+		const char *name;
+		double factor, divisor; /* exact both, where a fraction would not be */
+	} suffixes[] = {{"", 1, 1},	   {"n", 1, 1e9},     {"u", 1, 1e6},	 {"m", 1, 1e3},
+			{"k", 1e3, 1},	   {"M", 1e6, 1},     {"G", 1e9, 1},	 {"T", 1e12, 1},
+			{"P", 1e15, 1},	   {"E", 1e18, 1},    {"Ki", 0x1p10, 1}, {"Mi", 0x1p20, 1},
+			{"Gi", 0x1p30, 1}, {"Ti", 0x1p40, 1}, {"Pi", 0x1p50, 1}, {"Ei", 0x1p60, 1}};
 	int64_t exponent;
+	size_t i;
+
+	for (i = 0; i < ARRAY_LEN(suffixes); i++)
+		if (strcmp(text, suffixes[i].name) == 0) {
+			*factor = suffixes[i].factor;
+			*divisor = suffixes[i].divisor;
+			return true;
+		}
+	if ((*text != 'e' && *text != 'E') || kn_value_int(text + 1, -1000, 1000, &exponent) == -1)
+		return false;
+	*factor = exponent > 0 ? pow(10, (double)exponent) : 1;
+	*divisor = exponent < 0 ? pow(10, (double)-exponent) : 1;
+	return true;
+}
+
+int
+kn_value_quantity(const char *text, double *out)
+{
+	const char *at = text + (text[0] == '-' || text[0] == '+');
+	size_t whole = strspn(at, DIGITS), fraction;
+	double factor, divisor;
+	char *number;
 
 	at += whole;
 	fraction = *at == '.' ? strspn(at + 1, DIGITS) : 0;
 	at += *at == '.' ? 1 + fraction : 0;
-	if (whole + fraction == 0)
-		return false;
-	for (i = 0; i < ARRAY_LEN(suffixes); i++)
-		if (strcmp(at, suffixes[i]) == 0)
-			return true;
-	return (*at == 'e' || *at == 'E') && kn_value_int(at + 1, -1000, 1000, &exponent) == 0;
+	if (whole + fraction == 0 || !suffix_of(at, &factor, &divisor))
+		return -1;
+	number = xstrndup(text, (size_t)(at - text)); /* "1e3" is one number to strtod() */
+	*out = strtod(number, NULL) * factor / divisor;
+	free(number);
+	return 0;
 }

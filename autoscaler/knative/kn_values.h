@@ -18,6 +18,6 @@ NODISCARD int kn_value_number(const char *text, double *out);
 NODISCARD int kn_value_duration(const char *text, int64_t *ns);
 
 /* resource.ParseQuantity: "100m", "1.5Gi", "2e3". */
-bool kn_value_is_quantity(const char *text);
+NODISCARD int kn_value_quantity(const char *text, double *out);
 
 #endif

@@ -11,7 +11,7 @@ import customs
 import garbage
 import kinds
 import podstatus
-from defaults import defaulted
+from defaults import defaulted, value_of
 from store import Refused, encode, matches_labels, stamp
 
 # Seconds from a change to the controller's reaction.  Measured with 1.36: a pod exists 13 ms
@@ -43,8 +43,7 @@ def template_hash(template):
 
 
 def cpu(text):
-    text = str(text)
-    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+    return value_of(text)[0]
 
 
 def pods_wanted(spec):

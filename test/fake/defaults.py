@@ -1,4 +1,5 @@
 """What the server fills in, and what it refuses, of the kinds that it is built with."""
+import fractions
 import hashlib
 import re
 
@@ -42,10 +43,45 @@ def _workload_spec(kind, spec):
     return spec
 
 
+QUANTITY = re.compile(r"([+-]?[0-9.]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+|)$")
+DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+BINARY = {"": 0, "Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+
+
+def value_of(text):
+    """(the number that a quantity is, whether its unit is a power of 2)"""
+    number, unit = QUANTITY.match(str(text)).groups()
+    if unit[1:] == "i":
+        return fractions.Fraction(number) * 2 ** BINARY[unit], True
+    exponent = DECIMAL[unit] if unit in DECIMAL else int(unit[1:])
+    return fractions.Fraction(number) * fractions.Fraction(10) ** exponent, False
+
+
+def quantity(text):
+    """A quantity as the server writes it: with the largest unit that leaves a whole number."""
+    value, is_binary = value_of(text)
+    units = [(name, fractions.Fraction(10) ** n) for name, n in DECIMAL.items()]
+    if is_binary and value >= 1024 and value.denominator == 1:
+        units = [(name, fractions.Fraction(2) ** n) for name, n in BINARY.items()]
+    name, unit = next(u for u in reversed(units) if value % u[1] == 0)
+    return "%d%s" % (value / unit, name if value else "")
+
+
+def _resources(resources):
+    return {name: {k: quantity(v) for k, v in part.items()} if name in ("limits", "requests")
+            else part for name, part in resources.items()}
+
+
+def _filled(obj, **defaults):
+    """The object without what Go leaves out, with these defaults for what is 0 or absent."""
+    return {**defaults, **{k: v for k, v in obj.items() if v not in (None, "", 0) or v is False}}
+
+
 def _pod_spec(spec):
     spec = {"terminationGracePeriodSeconds": 30, "restartPolicy": "Always",
             "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler",
-            "securityContext": {}, **spec}
+            "enableServiceLinks": True, "securityContext": {},
+            **{k: v for k, v in spec.items() if v is not None}}
     for name in ("containers", "initContainers"):
         if name in spec or name == "containers":
             spec[name] = [_container(c) for c in spec.get(name) or []]
@@ -61,15 +97,19 @@ def _container(c):
     is_latest = "@" not in image and (":" not in image.rpartition("/")[2]
                                       or image.endswith(":latest"))
     c = {"imagePullPolicy": "Always" if is_latest else "IfNotPresent", "resources": {},
-         "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File", **c}
+         "terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File",
+         **{k: v for k, v in c.items() if v is not None}}
+    c["resources"] = _resources(c["resources"])
     if "ports" in c:
         c["ports"] = [{"protocol": "TCP", **p} for p in c["ports"]]
     for name in ("readinessProbe", "livenessProbe", "startupProbe"):
         if name in c:
-            p = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1,
-                 "failureThreshold": 3, **c[name]}
+            p = _filled(c[name], timeoutSeconds=1, periodSeconds=10, successThreshold=1,
+                        failureThreshold=3)
             if "httpGet" in p:
-                p["httpGet"] = {"path": "/", "scheme": "HTTP", **p["httpGet"]}
+                p["httpGet"] = _filled(p["httpGet"], path="/", scheme="HTTP")
+            if "grpc" in p:
+                p["grpc"] = {"service": "", **p["grpc"]}
             c[name] = p
     if "env" in c:
         c["env"] = [_variable(e) for e in c["env"]]
@@ -77,6 +117,7 @@ def _container(c):
 
 
 def _variable(e):
+    e = _filled(e)
     source = e.get("valueFrom") or {}
     if "fieldRef" in source:
         return {**e, "valueFrom": {**source, "fieldRef": {"apiVersion": "v1",
@@ -88,6 +129,9 @@ def _volume(v):
     for name in ("secret", "configMap", "projected"):
         if name in v:
             return {**v, name: {"defaultMode": 420, **v[name]}}
+    directory = v.get("emptyDir") or {}
+    if "sizeLimit" in directory:
+        return {**v, "emptyDir": {**directory, "sizeLimit": quantity(directory["sizeLimit"])}}
     return v
 
 

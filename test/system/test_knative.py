@@ -243,3 +243,42 @@ def test_a_label_that_is_taken_off_comes_back(tmp_path):
         wait_ready(objects, "hello")
         assert before == [kube.get(plural, name)["metadata"]["uid"] for plural, name, _ in made]
         assert s.get("hello.default.example.com")[0] == 200
+
+
+def test_edits_by_hand_are_undone(tmp_path):
+    """What we have made is put back, once; what a server fills in or writes otherwise is no edit."""
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        objects, deployment = Objects(kube), "hello-00001-deployment"
+        wanted = template(automountServiceAccountToken=False, volumes=[
+            {"name": "tmp", "emptyDir": {"sizeLimit": "1024Mi"}}])
+        wanted["spec"]["containers"][0].update(
+            resources={"limits": {"cpu": "0.5", "memory": "1.1Gi"}, "requests": {"cpu": "0.25"}},
+            env=[{"name": "EMPTY", "value": ""}],
+            volumeMounts=[{"name": "tmp", "mountPath": "/tmp/x"}],
+            livenessProbe={"httpGet": {"path": "/", "port": 0}, "periodSeconds": 0})
+        objects.create("services", objects.make("services", "hello", {"template": wanted}))
+        wait_ready(objects, "hello")
+
+        def is_edited():
+            d, placeholder = kube.get("deployments", deployment), kube.get("services", "hello")
+            c = d["spec"]["template"]["spec"]["containers"]
+            return d["spec"].get("paused") or len(c) != 1 or "tty" in c[0] or \
+                c[0]["resources"]["limits"]["cpu"] != "500m" or \
+                placeholder["spec"]["type"] != "ExternalName" or "selector" in placeholder["spec"]
+
+        def writes():
+            return [(r["verb"], r["name"]) for r in kube.seen(verb="update", resource="deployments")
+                    + kube.seen(verb="patch", resource="services", group="")]
+        assert writes() == [] and not is_edited()
+        before = kube.get("deployments", deployment)["spec"]
+        kube.patch("deployments", deployment, {"spec": {"paused": True, "template": {"spec": {
+            "containers": [{**before["template"]["spec"]["containers"][0], "tty": True,
+                            "resources": {"limits": {"cpu": "7"}}}]}}}})
+        kube.patch("services", "hello", {"spec": {"type": "ClusterIP", "externalName": None,
+                                                  "selector": {"app": "other"}}})
+        wait_until(lambda: not is_edited(), what="the edits to be undone")
+        wait_ready(objects, "hello")
+        assert kube.get("deployments", deployment)["spec"]["template"] == before["template"]
+        assert s.get("hello.default.example.com")[0] == 200
+        # The patch of the Service is the test's, too.
+        assert writes() == [("update", deployment), ("patch", "hello"), ("patch", "hello")]

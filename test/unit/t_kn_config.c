@@ -429,8 +429,13 @@ durations_are_read_as_go_reads_them(void **state)
 static void
 quantities_and_numbers_are_recognised(void **state)
 {
-	static const char *const quantities[] = {"1",	"0.5", "100m",	"1.5Gi", "2e3", "1E-2",
-						 "+5k", ".5",  "128Mi", "5.",	 "-1",	"1E"};
+	static const struct {
+		const char *text;
+		double value;
+	} quantities[] = {{"1", 1},	     {"0.5", 0.5},    {"700m", 0.7}, {"1.5Gi", 0x1.8p30},
+			  {"2e3", 2000},     {"1E-2", 0.01},  {"+5k", 5000}, {".5", 0.5},
+			  {"128Mi", 0x1p27}, {"5.", 5},	      {"-1", -1},    {"1E", 1e18},
+			  {"3n", 3e-9},	     {"250u", 250e-6}};
 	static const char *const others[] = {"",   "Gi", "1 Gi", "1gi",	 "1mi",
 					     "1e", "e3", ".",	 "1.2.3"};
 	double number = 7;
@@ -440,9 +445,11 @@ quantities_and_numbers_are_recognised(void **state)
 
 	(void)state;
 	for (i = 0; i < ARRAY_LEN(quantities); i++)
-		assert_true(kn_value_is_quantity(quantities[i]));
+		assert_true(kn_value_quantity(quantities[i].text, &number) == 0 &&
+			    number == quantities[i].value);
+	number = 7;
 	for (i = 0; i < ARRAY_LEN(others); i++)
-		assert_false(kn_value_is_quantity(others[i]));
+		assert_true(kn_value_quantity(others[i], &number) == -1 && number == 7);
 	assert_int_equal(kn_value_number("1e3", &number), 0);
 	assert_true(number == 1000);
 	assert_int_equal(kn_value_number("0x10", &number), -1);

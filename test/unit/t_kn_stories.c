@@ -44,10 +44,15 @@ text_at(const struct kn_world *w, enum kn_kind kind, const char *name, const cha
 }
 
 static const char *
+label_of(const struct kn_world *w, enum kn_kind kind, const char *name, const char *key)
+{
+	return kn_json_text(kn_world_get(w, kind, name), "metadata", "labels", key, NULL);
+}
+
+static const char *
 label(const struct kn_world *w, const char *revision, const char *key)
 {
-	return kn_json_text(kn_world_get(w, KN_REVISION, revision), "metadata", "labels", key,
-			    NULL);
+	return label_of(w, KN_REVISION, revision, key);
 }
 
 static const char *
@@ -313,6 +318,48 @@ what_is_not_owned_stays(void **state)
 			       "template", NULL));
 	kn_world_delete(&w, KN_DEPLOYMENT, "hello-00001-deployment");
 	kn_world_run(&w);
+	assert_string_equal(READY(&w), "True");
+	kn_world_close(&w);
+}
+
+/* Somebody edits what we have made: it is put back, but for what is not ours to say. */
+static void
+edits_by_hand_are_undone(void **state)
+{
+	static const char deployment[] = "hello-00001-deployment";
+	struct kn_world w;
+	const json_t *d, *s;
+
+	(void)state;
+	begin(&w);
+	service(&w, "app:1", "", NULL);
+	kn_world_run(&w);
+	kn_world_patch(
+		&w, KN_DEPLOYMENT, deployment,
+		"{\"metadata\":{\"labels\":{\"theirs\":\"x\"}},\"spec\":{\"replicas\":3,\"paused\":"
+		"true,\"progressDeadlineSeconds\":1,\"template\":{\"metadata\":{\"annotations\":{"
+		"\"kubectl.kubernetes.io/restartedAt\":\"now\"}},\"spec\":{\"nodeSelector\":{"
+		"\"a\":\"b\"},\"containers\":[{\"name\":\"other\",\"image\":\"evil:1\"}]}}}}");
+	kn_world_patch(&w, KN_PLACEHOLDER, "hello",
+		       "{\"spec\":{\"externalName\":\"elsewhere\",\"selector\":{\"a\":\"b\"}}}");
+	kn_world_run(&w);
+	d = kn_json_at(kn_world_get(&w, KN_DEPLOYMENT, deployment), "spec", NULL);
+	assert_int_equal(kn_json_number(d, "replicas", 0), 3);
+	assert_null(json_object_get(d, "paused"));
+	assert_int_equal(kn_json_number(d, "progressDeadlineSeconds", 0), 600);
+	assert_string_equal(kn_json_text(d, "template", "metadata", "annotations",
+					 "kubectl.kubernetes.io/restartedAt", NULL),
+			    "now");
+	d = kn_json_at(d, "template", "spec", NULL);
+	assert_null(json_object_get(d, "nodeSelector"));
+	assert_string_equal(
+		kn_json_text(json_array_get(json_object_get(d, "containers"), 0), "image", NULL),
+		"app:1");
+	assert_string_equal(label_of(&w, KN_DEPLOYMENT, deployment, "theirs"), "x");
+	s = kn_json_at(kn_world_get(&w, KN_PLACEHOLDER, "hello"), "spec", NULL);
+	assert_string_equal(kn_json_text(s, "externalName", NULL),
+			    "activator-local.activator.svc.cluster.local");
+	assert_null(json_object_get(s, "selector"));
 	assert_string_equal(READY(&w), "True");
 	kn_world_close(&w);
 }
@@ -692,6 +739,7 @@ main(void)
 		cmocka_unit_test(a_quota_is_shown),
 		cmocka_unit_test(names_by_the_user),
 		cmocka_unit_test(what_is_not_owned_stays),
+		cmocka_unit_test(edits_by_hand_are_undone),
 		cmocka_unit_test(deletion_takes_all),
 		cmocka_unit_test(what_was_deleted_is_made_anew),
 		cmocka_unit_test(metadata_goes_down),
