@@ -57,9 +57,10 @@ const struct kn_kind_names *kn_kind_names(enum kn_kind);
 
 /* --- objects --- */
 
-/* An object as the cluster has it.  It is kept as text, not as a document, so that thousands of
- * them stay small.  metadata.managedFields and kubectl's last-applied annotation are cut off:
- * replace (kn_plan_replace()) only objects that we have made, and patch those of users. */
+/* An object as the cluster has it.  It is kept as packed text (kn_pack.h), not as a document, so
+ * that thousands of them stay small.  metadata.managedFields and kubectl's last-applied annotation
+ * are cut off: replace (kn_plan_replace()) only objects that we have made, and patch those of
+ * users. */
 struct kn_object {
 	enum kn_kind kind;
 	const char *ns, *name, *uid, *rv;
@@ -70,11 +71,10 @@ struct kn_object {
 	 * the way of a create.  It is fetched again each 30 s, until it is gone.  It may still be
 	 * ours (kn_is_owned()), if somebody has taken the label off. */
 	bool is_foreign;
-	const char *text; /* JSON */
-	size_t n;
 };
 
-/* A new document, the caller's. */
+/* Its JSON, and that as a document; both are new, and the caller's. */
+NODISCARD char *kn_object_text(const struct kn_object *);
 NODISCARD struct json_t *kn_object_json(const struct kn_object *);
 
 /* The object; NULL: there is none. */

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/knative/kn_pack.h"
 #include "autoscaler/kube/kube_fields.h"
 #include "autoscaler/kube/kube_json.h"
 #include "common/hmap.h"
 #include "common/list.h"
 
 #define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
+#define WELL_PACKED 3 /* a text is so many times as long as what it is packed to */
 
 /* All objects of one kind with one controller. */
 struct kn_family {
@@ -23,13 +25,18 @@ struct kn_entry {
 	struct list_node kin;	  /* in its family */
 	struct kn_family *family; /* NULL: it has no controller */
 	bool is_listed;		  /* the list that is being read has it */
-	char strings[];		  /* that o points to */
+	struct kn_pack_base *base;
+	const uint8_t *packed;
+	size_t packed_n, n; /* n: of the text */
+	char strings[];	    /* that o and packed point to */
 };
 
 struct kn_cache {
 	kn_cache_fn *on_change;
 	void *arg;
 	struct list kinds[KN_KINDS_N];
+	/* For the next object of a kind: the last one that was not much like the one before. */
+	struct kn_pack_base *bases[KN_KINDS_N];
 	struct hmap by_name[KN_KINDS_N]; /* "NAMESPACE/NAME" */
 	struct hmap by_uid;
 	struct hmap families;
@@ -114,20 +121,33 @@ is_watched(enum kn_kind kind, const json_t *meta)
 	       kube_field_text(json_object_get(meta, "labels"), k->label) != NULL;
 }
 
-/* The next n bytes of the strings, with a NUL behind them. */
-static const char *
-append(char **at, const char *text, size_t n)
+/* The next n bytes of the strings. */
+static void *
+append(char **at, const void *from, size_t n)
 {
 	char *copy = *at;
 
-	memcpy(copy, text, n);
-	copy[n] = '\0';
-	*at += n + 1;
+	memcpy(copy, from, n);
+	*at += n;
 	return copy;
 }
 
+/* With the base of its kind; of a text that is packed badly a new base is made.  The caller's. */
+static uint8_t *
+pack(struct kn_pack_base **base, const char *text, size_t n, size_t *packed_n)
+{
+	uint8_t *packed = *base == NULL ? NULL : kn_pack(*base, text, n, packed_n);
+
+	if (packed != NULL && *packed_n < n / WELL_PACKED)
+		return packed;
+	free(packed);
+	kn_pack_base_unref(base);
+	*base = kn_pack_base_new(text, n);
+	return kn_pack(*base, text, n, packed_n);
+}
+
 static struct kn_entry *
-entry_new(enum kn_kind kind, const json_t *object)
+entry_new(struct kn_cache *c, enum kn_kind kind, const json_t *object)
 {
 	const json_t *meta = json_object_get(object, "metadata");
 	const char *const texts[] = {
@@ -137,18 +157,24 @@ entry_new(enum kn_kind kind, const json_t *object)
 	const char *copies[ARRAY_LEN(texts)];
 	json_t *trimmed = trim(object);
 	char *text = json_dumps(trimmed, JSON_COMPACT), *at;
-	size_t size = 0, i, n;
+	size_t size = 0, i, n, packed_n;
 	struct kn_entry *e;
+	uint8_t *packed;
 
 	CHECK(text != NULL);
 	n = strlen(text);
+	packed = pack(&c->bases[kind], text, n, &packed_n);
 	for (i = 0; i < ARRAY_LEN(texts); i++)
 		size += strlen(texts[i]) + 1;
-	e = xmalloc(sizeof *e + size + n + 1);
-	*e = (struct kn_entry){.is_listed = true};
+	e = xmalloc(sizeof *e + size + packed_n);
+	*e = (struct kn_entry){.is_listed = true,
+			       .base = kn_pack_base_ref(c->bases[kind]),
+			       .packed_n = packed_n,
+			       .n = n};
 	at = e->strings;
 	for (i = 0; i < ARRAY_LEN(texts); i++)
-		copies[i] = append(&at, texts[i], strlen(texts[i]));
+		copies[i] = append(&at, texts[i], strlen(texts[i]) + 1);
+	e->packed = append(&at, packed, packed_n);
 	e->o = (struct kn_object){
 		.kind = kind,
 		.ns = copies[0],
@@ -159,20 +185,36 @@ entry_new(enum kn_kind kind, const json_t *object)
 		.generation = kube_field_number(meta, "generation", 0),
 		.created_s = kube_time_parse(kube_field_text(meta, "creationTimestamp")),
 		.is_deleting = kube_field_text(meta, "deletionTimestamp") != NULL,
-		.is_foreign = !is_watched(kind, meta),
-		.text = append(&at, text, n),
-		.n = n};
+		.is_foreign = !is_watched(kind, meta)};
+	free(packed);
 	free(text);
 	json_decref(trimmed);
 	return e;
 }
 
+static void
+entry_free(struct kn_entry *e)
+{
+	kn_pack_base_unref(&e->base);
+	free(e);
+}
+
+char *
+kn_object_text(const struct kn_object *o)
+{
+	const struct kn_entry *e = entry_of(o);
+
+	return kn_unpack(e->base, e->packed, e->packed_n, e->n);
+}
+
 json_t *
 kn_object_json(const struct kn_object *o)
 {
-	json_t *json = kube_json_parse(o->text, o->n, NULL);
+	char *text = kn_object_text(o);
+	json_t *json = kube_json_parse(text, entry_of(o)->n, NULL);
 
 	CHECK(json != NULL); /* it is text that entry_new() has made */
+	free(text);
 	return json;
 }
 
@@ -267,7 +309,7 @@ remove_entry(struct kn_cache *c, struct kn_entry *e)
 	hmap_remove(&c->by_name[e->o.kind], key);
 	forget_uid(c, e);
 	free(key);
-	free(e);
+	entry_free(e);
 }
 
 /* In the place of the one before, if there is one: an object that changes keeps its place. */
@@ -326,7 +368,7 @@ kn_cache_put(struct kn_cache *c, enum kn_kind kind, const json_t *object)
 		before->is_listed = true;
 		return false;
 	}
-	e = entry_new(kind, object);
+	e = entry_new(c, kind, object);
 	if (before != NULL) {
 		/* The answer to a DELETE may come before the watch shows what it has changed. */
 		e->o.is_deleting |= before->o.is_deleting && strcmp(e->o.uid, before->o.uid) == 0;
@@ -428,6 +470,7 @@ kn_cache_free(struct kn_cache **cp)
 		LIST_FOREACH(&c->kinds[i], node, tmp)
 			remove_entry(c, container_of(node, struct kn_entry, node));
 		hmap_fini(&c->by_name[i]);
+		kn_pack_base_unref(&c->bases[i]);
 	}
 	hmap_fini(&c->families);
 	hmap_fini(&c->by_uid);

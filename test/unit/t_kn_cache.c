@@ -116,6 +116,7 @@ test_cuts_off(void **state)
 	struct kn_cache *c = kn_cache_new(NULL, NULL);
 	const struct kn_object *o;
 	json_t *doc;
+	char *text;
 
 	(void)state;
 	put(c, KN_SERVICE,
@@ -123,15 +124,47 @@ test_cuts_off(void **state)
 	    "'managedFields':[{'manager':'kubectl'}],'annotations':{'x':'1',"
 	    "'kubectl.kubernetes.io/last-applied-configuration':'{}'}},'spec':{'big':1}}");
 	o = kn_cache_find(c, KN_SERVICE, "n", "a");
-	assert_null(strstr(o->text, "managedFields"));
-	assert_null(strstr(o->text, "last-applied"));
-	assert_int_equal(strlen(o->text), o->n);
+	text = kn_object_text(o);
+	assert_null(strstr(text, "managedFields"));
+	assert_null(strstr(text, "last-applied"));
+	assert_int_equal(text[strlen(text) - 1], '}');
+	free(text);
 	doc = kn_object_json(o);
 	assert_string_equal(
 		json_string_value(json_object_get(
 			json_object_get(json_object_get(doc, "metadata"), "annotations"), "x")),
 		"1");
 	json_decref(doc);
+	kn_cache_free(&c);
+}
+
+/* Objects that are packed with one base, and with bases of others. */
+static void
+test_keeps_what_objects_say(void **state)
+{
+	struct kn_cache *c = kn_cache_new(NULL, NULL);
+	const struct kn_object *o = NULL;
+	unsigned i, n = 0;
+
+	(void)state;
+	for (i = 0; i < 60; i++) {
+		char *text = xasprintf(
+			"{'metadata':{'namespace':'n','name':'a%u','uid':'u%u','resourceVersion':'%u'},"
+			"'spec':{'a':'the text that they share','b':%u,'c':'%0*d'}}",
+			i % 20, i % 20, i + 1, i, i % 3 == 0 ? 300 : 1, (int)i);
+
+		assert_true(put(c, KN_SERVICE, text));
+		free(text);
+	}
+	while ((o = kn_cache_next(c, KN_SERVICE, NULL, o)) != NULL) {
+		json_t *doc = kn_object_json(o);
+
+		i = 40 + n++;
+		assert_int_equal(
+			json_integer_value(json_object_get(json_object_get(doc, "spec"), "b")), i);
+		json_decref(doc);
+	}
+	assert_int_equal(n, 20);
 	kn_cache_free(&c);
 }
 
@@ -358,10 +391,11 @@ main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_newest_holds), cmocka_unit_test(test_versions),
-		cmocka_unit_test(test_cuts_off),     cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_foreign),	     cmocka_unit_test(test_restored),
-		cmocka_unit_test(test_walks),	     cmocka_unit_test(test_deleting),
-		cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_plan),
+		cmocka_unit_test(test_cuts_off),     cmocka_unit_test(test_keeps_what_objects_say),
+		cmocka_unit_test(test_lists),	     cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_restored),     cmocka_unit_test(test_walks),
+		cmocka_unit_test(test_deleting),     cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_plan),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

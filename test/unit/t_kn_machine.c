@@ -14,6 +14,16 @@ put_state(const struct kn_object *o, struct kn_plan *plan, const char *state)
 	kn_plan_status(plan, o, json_pack("{s:s}", "state", state));
 }
 
+static bool
+says(const struct kn_object *o, const char *part)
+{
+	char *text = kn_object_text(o);
+	bool is = strstr(text, part) != NULL;
+
+	free(text);
+	return is;
+}
+
 static void
 handle(const struct kn_context *ctx, const struct kn_object *o, struct kn_plan *plan)
 {
@@ -37,17 +47,16 @@ handle(const struct kn_context *ctx, const struct kn_object *o, struct kn_plan *
 	} else if (d->is_foreign) {
 		kn_plan_patch(plan, d,
 			      json_pack("{s:{s:{s:s}}}", "metadata", "labels", LABEL, o->name));
-	} else if (strstr(o->text, "\"restless\"") != NULL) {
+	} else if (says(o, "\"restless\"")) {
 		kn_plan_patch(plan, d,
 			      json_pack("{s:{s:I}}", "spec", "patched", (json_int_t)world.handled));
-	} else if (strstr(o->text, "\"doomed\"") != NULL && !d->is_deleting) {
+	} else if (says(o, "\"doomed\"") && !d->is_deleting) {
 		kn_plan_delete(plan, d);
-	} else if (strstr(o->text, "\"patched\"") != NULL &&
-		   strstr(d->text, "\"patched\"") == NULL) {
+	} else if (says(o, "\"patched\"") && !says(d, "\"patched\"")) {
 		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "patched", 1));
 		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "again", 1));
 		put_state(o, plan, "patched");
-	} else if (strstr(o->text, "\"routed\"") != NULL) {
+	} else if (says(o, "\"routed\"")) {
 		put_state(o, plan,
 			  ctx->facts->is_routed(ctx->facts, o->ns, o->name) ? "in use" : "waits");
 	}
