@@ -23,6 +23,12 @@ clk_now(void)
 }
 
 int64_t
+clk_boot(void)
+{
+	return replacement != NULL ? replacement() : read_clock(CLOCK_BOOTTIME);
+}
+
+int64_t
 clk_wall(void)
 {
 	if (__builtin_expect(wall_replacement != NULL, 0))

@@ -13,6 +13,9 @@
 /* Monotonic nanoseconds (CLOCK_MONOTONIC). */
 int64_t clk_now(void);
 
+/* Nanoseconds of CLOCK_BOOTTIME: monotonic, and runs on while the machine sleeps. */
+int64_t clk_boot(void);
+
 /* Wall clock: nanoseconds since the epoch, UTC. */
 int64_t clk_wall(void);
 
