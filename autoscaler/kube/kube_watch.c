@@ -49,7 +49,6 @@ struct kube_watch {
 	char version[128];     /* resourceVersion to go on from; "": list everything.  Between
 				* two pages: the list's; not used before the last page */
 	char *continue_token;  /* of the next page of the list; NULL: there is none */
-	bool is_list_open;     /* on_list_begin was called, on_list_end was not */
 	bool is_list_in_watch; /* WATCHING: the list is still coming */
 	bool is_expired;       /* an ERROR event said that the server has forgotten `version`; a
 				* status that says so (410) goes to take_refusal() */
@@ -67,18 +66,9 @@ struct kube_watch {
 /* --- what the server sends --- */
 
 static void
-begin_list(struct kube_watch *w)
-{
-	if (w->is_list_open)
-		return;
-	w->is_list_open = true;
-	w->ops->on_list_begin(w->arg);
-}
-
-static void
 end_list(struct kube_watch *w)
 {
-	w->is_list_open = w->is_list_in_watch = false;
+	w->is_list_in_watch = false;
 	loop_timer_clear(&w->timer);
 	w->ops->on_list_end(w->arg);
 }
@@ -212,8 +202,6 @@ on_data(const char *data, size_t n, void *arg)
 
 	w->received_ns = clk_now();
 	set_error(w, NULL);
-	if (w->state == LISTING || w->is_list_in_watch)
-		begin_list(w);
 	if (kube_split_feed(&w->split, data, n, on_piece, w) == 0)
 		return true;
 	w->is_malformed |= !w->is_expired; /* an ERROR event ended it, too */
@@ -248,6 +236,15 @@ request(struct kube_watch *w, enum state state, const char *query)
 	free(path);
 }
 
+/* The request that is about to be sent begins a list.  It does so now, not when the answer comes:
+ * by then answers to other requests may have told of objects that the list has not got. */
+static void
+begin_list(struct kube_watch *w)
+{
+	w->shared->counts.lists++;
+	w->ops->on_list_begin(w->arg);
+}
+
 /* From `version` on; without one, everything that exists comes first. */
 static void
 request_watch(struct kube_watch *w)
@@ -263,8 +260,10 @@ request_watch(struct kube_watch *w)
 			: xasprintf("watch=1&allowWatchBookmarks=true&resourceVersion=%s&"
 				    "timeoutSeconds=%u",
 				    w->version, seconds);
-	w->shared->counts.watches += !w->is_list_in_watch;
-	w->shared->counts.lists += w->is_list_in_watch;
+	if (w->is_list_in_watch)
+		begin_list(w);
+	else
+		w->shared->counts.watches++;
 	request(w, WATCHING, query);
 	free(query);
 }
@@ -296,7 +295,8 @@ request_page(struct kube_watch *w)
 	char *query = xasprintf("limit=%d%s%s", PAGE_SIZE, is_first ? "" : "&continue=", token);
 
 	w->is_list_in_watch = false;
-	w->shared->counts.lists += is_first;
+	if (is_first)
+		begin_list(w);
 	request(w, LISTING, query);
 	free(query);
 	free(token);
@@ -325,7 +325,6 @@ static void
 start_over(struct kube_watch *w)
 {
 	w->version[0] = '\0';
-	w->is_list_open = false;
 	free(w->continue_token);
 	w->continue_token = NULL;
 }

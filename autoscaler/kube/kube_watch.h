@@ -58,7 +58,8 @@ struct kube_watch_conf {
 };
 
 struct kube_watch_ops {
-	/* A list begins.  If it breaks off, the next one begins without an on_list_end. */
+	/* A list begins: its request is about to be sent, so it has everything that is known to
+	 * exist by now.  If it breaks off, the next one begins without an on_list_end. */
 	void (*on_list_begin)(void *arg);
 	/* An object of the list (as KUBE_ADDED), or a change.  Never a bookmark or an error. */
 	void (*on_event)(const struct kube_event *, void *arg);

@@ -7,6 +7,7 @@ times: for how many requests (absent: until the fault is removed); skip: after t
 do, for requests: one of
   {"status": 429, "retry_after": 1, "message": …}   refuse
   {"delay": seconds}                                answer later
+  {"late": seconds}                                 make the answer now, and send it later
   {"hang": true}                                    never answer
   {"reset": true} {"close": true}                   end the connection without an answer
   {"kill": process}                                 send SIGKILL to this process, and never answer
@@ -65,6 +66,8 @@ async def play(do, connection, answer):
     data = b""
     if do.get("perform") or not {"status", "hang", "reset", "close", "raw", "kill"} & set(do):
         data = answer()
+    if "late" in do:
+        await asyncio.sleep(do["late"])
     if "kill" in do:
         with contextlib.suppress(ProcessLookupError):
             os.kill(do["kill"], signal.SIGKILL)

@@ -282,3 +282,25 @@ def test_edits_by_hand_are_undone(tmp_path):
         assert s.get("hello.default.example.com")[0] == 200
         # The patch of the Service is the test's, too.
         assert writes() == [("update", deployment), ("patch", "hello"), ("patch", "hello")]
+
+
+def test_what_is_made_while_a_list_is_on_its_way_stays(tmp_path):
+    """The answer to a LIST that was made before an object comes after the answer to its create."""
+    with cluster(tmp_path, version="1.20") as kube, knative(tmp_path, kube) as s:
+        objects = Objects(kube)
+        ksvc(objects, "first")
+        wait_ready(objects, "first")
+        late = {verb: len(kube.seen(verb=verb, resource="deployments"))
+                for verb in ("list", "create")}
+        kube.control("compact")
+        kube.fault({"late": 2}, verb="list", resource="deployments")
+        assert kube.control("watch", match={"resource": "deployments"}, do={"gone": True})["watches"]
+        wait_until(lambda: len(kube.seen(verb="list", resource="deployments")) > late["list"],
+                   what="the list")
+        ksvc(objects, "second")
+        wait_until(lambda: len(kube.seen(verb="create", resource="deployments")) > late["create"],
+                   what="the Deployment")
+        wait_ready(objects, "second")
+        assert [(r["name"], r["status"]) for r in kube.seen(verb="create", resource="deployments")
+                ][late["create"]:] == [(None, 201)]
+        assert s.get("second.default.example.com")[0] == 200

@@ -15,6 +15,9 @@
 	"{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"7\","              \
 	"\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}}}}\n"
 #define PAGE(items) "{\"metadata\":{\"resourceVersion\":\"7\"},\"items\":[" items "]}"
+#define PAGE_OF(items, token)                                                                      \
+	"{\"metadata\":{\"resourceVersion\":\"7\",\"continue\":\"" token "\"},\"items\":[" items   \
+	"]}"
 #define ITEM "{\"metadata\":{\"name\":\"a\"}}"
 #define NO_JSON "{\"metadata\":{\"name\":]}"
 
@@ -251,6 +254,45 @@ a_bookmark_ends_the_list_in_a_watch(void **state)
 	assert_int_equal(world.begins, 1);
 }
 
+/* What becomes known of other requests before its answer comes is newer than the list. */
+static void
+a_list_begins_when_it_is_asked_for(void **state)
+{
+	(void)state;
+	assert_asks_for("sendInitialEvents=true");
+	assert_int_equal(world.begins, 1);
+	head();
+	data(ADDED);
+	assert_int_equal(world.begins, 1);
+	end(0);
+	advance(CLK_S);
+	assert_asks_for("sendInitialEvents=true");
+	assert_int_equal(world.begins, 2);
+	end(422);
+	advance(CLK_MS);
+	assert_asks_for("limit=500");
+	assert_int_equal(world.begins, 3);
+	data(PAGE_OF(ITEM, "t"));
+	end(200);
+	assert_asks_for("continue=t");
+	end(503);
+	advance(CLK_S);
+	assert_asks_for("continue=t");
+	assert_int_equal(world.begins, 3); /* it goes on */
+	end(410);
+	advance(CLK_S);
+	assert_asks_for("limit=500");
+	assert_int_equal(world.begins, 4);
+	end(503);
+	advance(CLK_S);
+	assert_asks_for("limit=500");
+	assert_int_equal(world.begins, 5);
+	data(PAGE(ITEM));
+	end(200);
+	assert_int_equal(world.ends, 1);
+	assert_int_equal(world.begins, 5);
+}
+
 /* The list without a bookmark at its end; an empty one has no bytes at all. */
 static void
 a_server_that_ignores_it_is_asked_for_pages(void **state)
@@ -468,6 +510,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_bookmark_ends_the_list_in_a_watch, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(a_list_begins_when_it_is_asked_for, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(a_server_that_ignores_it_is_asked_for_pages, setup,
 						teardown),
