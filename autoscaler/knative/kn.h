@@ -93,7 +93,8 @@ const struct kn_object *kn_cache_next_owned(const struct kn_cache *, enum kn_kin
 struct kn_revision_facts {
 	bool is_known;			/* the driver has seen its pods */
 	int32_t actual, desired, ready; /* instances; -1: unknown */
-	int32_t most_ready;	 /* so many have been ready at once, as far as is remembered */
+	int32_t most_ready; /* so many have been ready at once, as far as is remembered */
+	int32_t unasked;    /* that run, and of which no activator has said whether they answer */
 	const char *unscheduled; /* the scheduler's message, where a pod cannot be placed; NULL */
 	/* Of a container that waits to run, and of how one ended; NULL: there is none. */
 	const char *waiting_reason, *waiting_message;
@@ -111,6 +112,9 @@ struct kn_facts {
 	/* Is what the cache now says of this Route, its hosts and its split, in use in every
 	 * connected activator that is not draining? */
 	bool (*is_routed)(const struct kn_facts *, const char *ns, const char *route);
+	/* Has any activator said what it uses, since this process has started?  Before that what
+	 * statuses say of it holds.  NULL: yes. */
+	bool (*is_confirmed)(const struct kn_facts *);
 	/* Why a Route or a DomainMapping is not, or not all of it: a host of it is another
 	 * service's, for instance.  NULL: nothing is in its way.  Borrowed for the call of the
 	 * handler. */

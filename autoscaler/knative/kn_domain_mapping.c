@@ -190,7 +190,7 @@ set_ingress(struct mapping *m, const struct kn_object *route)
 	if (refusal != NULL && m->is_claimed)
 		set(m, CLAIMED, KN_FALSE, "DomainClaimFailed", refusal);
 	if (refusal == NULL && route != NULL && has_traffic(route) &&
-	    f->is_routed(f, m->o->ns, route->name))
+	    kn_status_is_routed(&m->s, f, m->o->ns, route->name, INGRESS))
 		set(m, INGRESS, KN_TRUE, NULL, NULL);
 	else
 		set(m, INGRESS, KN_UNKNOWN, "IngressNotConfigured",

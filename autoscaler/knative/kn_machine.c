@@ -243,7 +243,9 @@ kn_machine_mark_deployment(struct kn_machine *m, const char *ns, const char *nam
 }
 
 void
-kn_machine_mark_unrouted(struct kn_machine *m)
+kn_machine_mark_unrouted(struct kn_machine *m,
+			 bool (*is_due)(enum kn_kind, const char *ns, const char *name, void *arg),
+			 void *arg)
 {
 	size_t at = 0;
 	void *value;
@@ -251,7 +253,7 @@ kn_machine_mark_unrouted(struct kn_machine *m)
 	while (hmap_next(&m->items, &at, NULL, &value)) {
 		struct kn_item *i = value;
 
-		if (i->is_unrouted)
+		if (i->is_unrouted && is_due(i->kind, i->ns, i->name, arg))
 			mark_item(i);
 	}
 }
@@ -554,6 +556,14 @@ ask_routed(const struct kn_facts *f, const char *ns, const char *route)
 	return is_routed;
 }
 
+static bool
+ask_confirmed(const struct kn_facts *f)
+{
+	const struct kn_machine *m = f->arg;
+
+	return m->c.facts->is_confirmed == NULL || m->c.facts->is_confirmed(m->c.facts);
+}
+
 static const char *
 ask_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
@@ -802,7 +812,7 @@ kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void 
 	m->on_change = on_change;
 	m->arg = arg;
 	m->is_writer = true;
-	m->facts = (struct kn_facts){ask_revision, ask_routed, ask_refusal, m};
+	m->facts = (struct kn_facts){ask_revision, ask_routed, ask_confirmed, ask_refusal, m};
 	m->cache = kn_cache_new(on_cache_change, m);
 	hmap_init(&m->items);
 	hmap_init(&m->trackers);

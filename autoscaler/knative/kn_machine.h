@@ -49,11 +49,15 @@ void kn_machine_set_writer(struct kn_machine *, bool);
 void kn_machine_use(struct kn_machine *, const struct settings *);
 
 /* Something that is in no object of the cache has changed: of all objects; of one; of the Revision
- * of a Deployment; of the Routes whose facts.is_routed was false. */
+ * of a Deployment; of the objects that heard that facts.is_routed was false, where is_due says so.
+ */
 void kn_machine_mark_all(struct kn_machine *);
 void kn_machine_mark(struct kn_machine *, enum kn_kind, const char *ns, const char *name);
 void kn_machine_mark_deployment(struct kn_machine *, const char *ns, const char *name);
-void kn_machine_mark_unrouted(struct kn_machine *);
+void kn_machine_mark_unrouted(struct kn_machine *,
+			      bool (*is_due)(enum kn_kind, const char *ns, const char *name,
+					     void *arg),
+			      void *arg);
 
 /* A context as handlers get it, for kn_output; borrowed until the next call. */
 const struct kn_context *kn_machine_context(struct kn_machine *);

@@ -732,6 +732,14 @@ kn_output_is_current(struct kn_output *o, const struct kn_output_input *in)
 	return true;
 }
 
+uint64_t
+kn_output_serial(const struct kn_output *o, const char *ns, const char *route)
+{
+	const struct kn_output_entry *one = find_output(o, ns, route);
+
+	return one == NULL ? 0 : one->serial;
+}
+
 bool
 kn_output_is_routed(struct kn_output *o, const struct kn_output_input *in, const char *ns,
 		    const char *route, uint64_t serial)

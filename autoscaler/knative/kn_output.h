@@ -43,6 +43,10 @@ const struct service_conf *kn_output_services(struct kn_output *, const struct k
  * only objects whose resourceVersion has changed are read. */
 bool kn_output_is_current(struct kn_output *, const struct kn_output_input *);
 
+/* Of the call of kn_output_services() since which this Route's hosts and split are as they are; 0:
+ * it knows no such Route. */
+uint64_t kn_output_serial(const struct kn_output *, const char *ns, const char *route);
+
 /* Are the hosts and the split that the cache has of a Route those of kn_output_services(), and have
  * they been so since the call with this serial? */
 bool kn_output_is_routed(struct kn_output *, const struct kn_output_input *, const char *ns,

@@ -425,6 +425,14 @@ mark_foreign_class(struct revision_reconcile *r)
 	free(message);
 }
 
+/* After a start of this process less may be known than before: what was active stays so. */
+static bool
+is_still_active(const struct revision_reconcile *r)
+{
+	return kn_conditions_truth(&r->status.conditions, ACTIVE) == KN_TRUE &&
+	       (!r->facts.is_known || r->ready + r->facts.unasked >= MAX(r->threshold, 1));
+}
+
 static void
 reflect_activity(struct revision_reconcile *r)
 {
@@ -437,7 +445,7 @@ reflect_activity(struct revision_reconcile *r)
 		mark_foreign_class(r);
 	else if (wanted == 0)
 		mark(r, ACTIVE, KN_FALSE, "NoTraffic", "The target is not receiving traffic.");
-	else if (r->ready < MAX(r->threshold, 1))
+	else if (r->ready < MAX(r->threshold, 1) && !is_still_active(r))
 		mark(r, ACTIVE, KN_UNKNOWN, "Queued",
 		     "Requests to the target are being buffered as resources are provisioned.");
 	else
@@ -447,8 +455,12 @@ reflect_activity(struct revision_reconcile *r)
 static void
 reflect_numbers(struct revision_reconcile *r)
 {
-	if (r->facts.is_known && r->facts.ready >= 0)
-		kn_json_set_number(r->status.status, "actualReplicas", r->facts.ready);
+	int64_t before = kn_json_number(r->status.status, "actualReplicas", 0);
+	int64_t least = r->facts.ready;
+
+	if (r->facts.is_known && least >= 0)
+		kn_json_set_number(r->status.status, "actualReplicas",
+				   MIN(MAX(before, least), least + r->facts.unasked));
 	if (r->facts.is_known && r->facts.desired >= 0)
 		kn_json_set_number(r->status.status, "desiredReplicas", r->facts.desired);
 }

@@ -283,7 +283,8 @@ set_ingress(struct route *r, const struct kn_placeholders *placeholders)
 	} else if (r->is_rolling_out) {
 		set(r, INGRESS, KN_UNKNOWN, "RolloutInProgress",
 		    "A gradual rollout of the latest revision(s) is in progress.");
-	} else if (placeholders->missing == 0 && is_said(r) && is_routed(r)) {
+	} else if (placeholders->missing == 0 && is_said(r) &&
+		   kn_status_is_routed(&r->s, f, r->o->ns, r->o->name, INGRESS)) {
 		set(r, INGRESS, KN_TRUE, NULL, NULL);
 	} else {
 		set(r, INGRESS, KN_UNKNOWN, "IngressNotConfigured",

@@ -50,6 +50,16 @@ kn_status_copy(struct kn_status *s, const json_t *from, const char *const *field
 }
 
 bool
+kn_status_is_routed(const struct kn_status *s, const struct kn_facts *f, const char *ns,
+		    const char *route, const char *type)
+{
+	if (f->is_routed(f, ns, route))
+		return true;
+	return f->is_confirmed != NULL && !f->is_confirmed(f) && kn_is_observed(s->document) &&
+	       kn_condition_truth(kn_json_at(s->document, "status", NULL), type) == KN_TRUE;
+}
+
+bool
 kn_failure_is_refusal(const struct kn_failure *failure)
 {
 	return failure != NULL && failure->status >= 400 && failure->status < 500 &&

@@ -7,6 +7,7 @@
 #include "autoscaler/knative/kn_conditions.h"
 
 struct kn_context;
+struct kn_facts;
 struct kn_failure;
 struct kn_object;
 struct kn_plan;
@@ -27,6 +28,11 @@ void kn_status_close(struct kn_status *, const struct kn_context *, const struct
 
 /* Copy fields of another status, named up to a NULL; what that has not got is removed. */
 void kn_status_copy(struct kn_status *, const json_t *from, const char *const *fields);
+
+/* Is the Route in use, so that the condition `type` of this status, of a Route or of what leads to
+ * it, is True? */
+bool kn_status_is_routed(const struct kn_status *, const struct kn_facts *, const char *ns,
+			 const char *route, const char *type);
 
 /* Has the API server refused what the last plan asked for, so that asking again is of no use
  * until something else changes?  (Conflicts and limits of rates pass by themselves.) */

@@ -204,18 +204,32 @@ kn_watches_are_listed(const struct kn_watches *all)
 	return true;
 }
 
-bool
-kn_watches_are_settled(const struct kn_watches *all)
+const char *
+kn_watches_missing(const struct kn_watches *all)
 {
 	struct list_node *node, *tmp;
 
 	LIST_FOREACH(&all->v, node, tmp) {
 		const struct kn_watch *w = container_of(node, struct kn_watch, node);
 
-		if (!w->is_listed && w->error == NULL)
-			return false;
+		if (!w->is_listed && kube_watch_is_missing(w->watch))
+			return w->error;
 	}
-	return true;
+	return NULL;
+}
+
+const char *
+kn_watches_refusal(const struct kn_watches *all)
+{
+	struct list_node *node, *tmp;
+
+	LIST_FOREACH(&all->v, node, tmp) {
+		const struct kn_watch *w = container_of(node, struct kn_watch, node);
+
+		if (!w->is_listed && w->error != NULL && w->kind != KN_CONFIG_MAP)
+			return w->error;
+	}
+	return NULL;
 }
 
 void

@@ -22,8 +22,10 @@ void kn_watches_use(struct kn_watches *, const struct str_list *namespaces);
 
 /* Has each listed its objects? */
 bool kn_watches_are_listed(const struct kn_watches *);
-/* Has each listed its objects, or was refused? */
-bool kn_watches_are_settled(const struct kn_watches *);
+/* What the server says of a kind that it has not got, as its definition is not installed, and of
+ * one that it refuses to list; borrowed.  NULL: there is none. */
+const char *kn_watches_missing(const struct kn_watches *);
+const char *kn_watches_refusal(const struct kn_watches *);
 
 /* As kube_watch_reconnect(), for all of them. */
 void kn_watches_reconnect(struct kn_watches *, int64_t since_ns);

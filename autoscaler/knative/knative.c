@@ -25,9 +25,13 @@
 #define WEBHOOK_PATH                                                                               \
 	"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/" WEBHOOK
 #define ASK_AGAIN (300 * CLK_S) /* while Knative Serving itself is there */
+/* How long all services wait for a right that is missing when the program starts: one that has just
+ * been taken away, or that is not there yet, must not take Knative's services from the activators.
+ */
+#define PATIENCE (60 * CLK_S)
 #define RESOLV_MOST ((size_t)64 << 10)
-/* Time that on_services takes is at most a quarter of all time, in a storm of changes; the few
- * calls for one change, after a while without any, follow one another at once. */
+/* Looking for changes, and on_services, take at most a quarter of all time, in a storm of changes;
+ * the few calls for one change, after a while without any, follow one another at once. */
 #define CHANGE_SHARE 4
 #define CHANGE_BURST CLK_S
 #define CHANGE_PAUSE_MOST CLK_S
@@ -43,13 +47,15 @@ struct kn_controllers {
 	struct kn_facts facts;
 	uint64_t routed; /* serial */
 	bool is_refused; /* Knative Serving itself is there */
-	bool is_known;	 /* each kind was listed once, or cannot be: the services are complete */
+	bool is_denied;	 /* the right to find that out is missing */
+	bool is_listed;	 /* each kind was, once */
+	bool is_known;	 /* is_listed, or they cannot be: the services are complete */
 	int kubernetes_minor;
 	struct kube_request *request;
-	struct loop_timer ask, change;
+	struct loop_timer ask, change, patience;
 	struct backoff backoff;
 	char *refusal;		/* why the question could not be asked, as logged last */
-	int64_t change_paid_ns; /* until then the calls of on_services have used up their share */
+	int64_t change_paid_ns; /* until then on_change_due() has used up its share */
 };
 
 static struct kn_output_input
@@ -78,6 +84,14 @@ on_is_routed(const struct kn_facts *f, const char *ns, const char *route)
 	const struct kn_output_input in = input_of(k);
 
 	return kn_output_is_routed(k->output, &in, ns, route, k->routed);
+}
+
+static bool
+on_is_confirmed(const struct kn_facts *f)
+{
+	const struct kn_controllers *k = f->arg;
+
+	return k->routed > 0;
 }
 
 static const char *
@@ -153,8 +167,8 @@ take_config(struct kn_controllers *k)
 
 /* --- services --- */
 
-/* A description of all services goes out for each call, so that a storm of changes must not
- * call it each time. */
+/* All services are looked at, and a description of all of them goes out, so that a storm of changes
+ * must not call it each time. */
 static void
 on_change_due(void *arg)
 {
@@ -166,9 +180,8 @@ on_change_due(void *arg)
 		loop_timer_set(&k->change, k->change_paid_ns - now);
 		return;
 	}
-	if (kn_output_is_current(k->output, &in))
-		return;
-	k->c.on_services(k->c.arg);
+	if (!kn_output_is_current(k->output, &in))
+		k->c.on_services(k->c.arg);
 	took = clk_now() - now;
 	k->change_paid_ns = MAX(k->change_paid_ns, now - CHANGE_BURST) + CHANGE_SHARE * took;
 	k->change_paid_ns = MIN(k->change_paid_ns, now + took + CHANGE_PAUSE_MOST);
@@ -179,7 +192,7 @@ on_change(void *arg)
 {
 	struct kn_controllers *k = arg;
 
-	if (k->watches == NULL || !k->is_known)
+	if (k->watches == NULL || !k->is_listed)
 		return;
 	take_config(k);
 	if (!loop_timer_pending(&k->change))
@@ -199,7 +212,7 @@ knative_services(struct kn_controllers *k, const struct settings *settings,
 	*n = 0;
 	if (!k->is_known)
 		return NULL;
-	if (k->watches == NULL)
+	if (!k->is_listed) /* a part of them would be taken for all */
 		return &none;
 	in = input_of(k);
 	in.settings = settings;
@@ -209,11 +222,20 @@ knative_services(struct kn_controllers *k, const struct settings *settings,
 	return v;
 }
 
+/* Can what is in use now be what this Route waits for? */
+static bool
+may_be_routed(enum kn_kind kind, const char *ns, const char *name, void *arg)
+{
+	const struct kn_controllers *k = arg;
+
+	return kind != KN_ROUTE || kn_output_serial(k->output, ns, name) <= k->routed;
+}
+
 void
 knative_routed(struct kn_controllers *k, uint64_t serial)
 {
 	k->routed = MAX(k->routed, serial);
-	kn_machine_mark_unrouted(k->machine);
+	kn_machine_mark_unrouted(k->machine, may_be_routed, k);
 }
 
 void
@@ -228,6 +250,7 @@ knative_deployment_changed(struct kn_controllers *k, const char *ns, const char 
 static void
 set_known(struct kn_controllers *k)
 {
+	loop_timer_clear(&k->patience);
 	k->is_known = true;
 	k->c.on_services(k->c.arg);
 }
@@ -237,14 +260,36 @@ on_listed(void *arg)
 {
 	struct kn_controllers *k = arg;
 
-	if (!kn_watches_are_settled(k->watches))
-		return;
-	take_config(k);
 	if (kn_watches_are_listed(k->watches)) {
+		k->is_listed = true;
+		take_config(k);
 		log_info(NULL, "Knative's objects are listed", "objects=%zu",
 			 kn_cache_count(kn_machine_cache(k->machine)));
 		kn_machine_start(k->machine, k->kubernetes_minor);
+		set_known(k);
+	} else if (!k->is_known && kn_watches_missing(k->watches) != NULL) {
+		set_known(k); /* their definitions are not installed */
 	}
+}
+
+/* Rights that are missing may come back: what activators have of Knative's services, and of all
+ * others, has stayed as it was until now. */
+static void
+on_patience_over(void *arg)
+{
+	struct kn_controllers *k = arg;
+	const char *why = k->watches != NULL ? kn_watches_refusal(k->watches)
+			  : k->is_denied     ? k->refusal
+					     : NULL;
+
+	if (k->is_known)
+		return;
+	if (why == NULL) { /* the server does not answer yet */
+		loop_timer_set(&k->patience, PATIENCE);
+		return;
+	}
+	log_error(NULL, "Knative's services are not served: its objects cannot be read",
+		  "waited_s=%lld err=%s", (long long)(PATIENCE / CLK_S), why);
 	set_known(k);
 }
 
@@ -296,9 +341,8 @@ on_webhook(const struct kube_answer *a, void *arg)
 	kube_http_explain(a, "get", "validatingwebhookconfigurations",
 			  "admissionregistration.k8s.io", "", why, sizeof why);
 	log_refusal(k, why);
+	k->is_denied = a->status >= 400 && a->status < 500;
 	loop_timer_set(&k->ask, kube_http_delay(&k->backoff, a));
-	if (!k->is_known && a->status >= 400 && a->status < 500)
-		set_known(k); /* other services need not wait until the right is granted */
 }
 
 static const struct kube_call_ops webhook_ops = {.on_done = on_webhook};
@@ -381,13 +425,15 @@ knative_open(const struct knative_conf *c)
 	k->config = kn_config_new(resolv);
 	free(resolv);
 	hmap_init(&k->config_seen);
-	k->facts = (struct kn_facts){on_revision, on_is_routed, on_refusal, k};
+	k->facts = (struct kn_facts){on_revision, on_is_routed, on_is_confirmed, on_refusal, k};
 	conf.config = k->config;
 	k->machine = kn_machine_new(&conf, on_change, k);
 	k->output = kn_output_new();
 	backoff_init(&k->backoff, 100 * CLK_MS, 30 * CLK_S);
 	loop_timer_init(&k->ask, c->shared->loop, on_ask, k);
 	loop_timer_init(&k->change, c->shared->loop, on_change_due, k);
+	loop_timer_init(&k->patience, c->shared->loop, on_patience_over, k);
+	loop_timer_set(&k->patience, PATIENCE);
 	loop_timer_set(&k->ask, 0);
 	return k;
 }
@@ -402,6 +448,7 @@ knative_close(struct kn_controllers **kp)
 		return;
 	kube_http_cancel(&k->request);
 	loop_timer_fini(&k->change);
+	loop_timer_fini(&k->patience);
 	loop_timer_fini(&k->ask);
 	kn_watches_free(&k->watches);
 	kn_machine_free(&k->machine);

@@ -55,6 +55,7 @@ struct kube_watch {
 	bool is_malformed;     /* its data cannot be used: not decodable, too large, or an ERROR
 				* event other than 410 */
 	char *error;	       /* what on_error said last; NULL: the server does not refuse */
+	bool is_missing;       /* … since it has no such kind */
 	int64_t request_ns;    /* when the request was begun */
 	int64_t received_ns;   /* when bytes came last, of this or an earlier request */
 	int64_t head_ns;       /* is_list_in_watch: when the answer began */
@@ -399,6 +400,7 @@ take_refusal(struct kube_watch *w, const struct kube_answer *a)
 	}
 	kube_http_explain(a, is_list ? "list" : "watch", w->plural, w->group, w->ns, why,
 			  sizeof why);
+	w->is_missing = a->status == 404;
 	set_error(w, why);
 	start_over(w); /* it may be the version or the token that is refused */
 	wait_for(w, REFUSED_RETRY + (int64_t)(random_u32() % 1000) * CLK_MS);
@@ -457,6 +459,12 @@ on_done(const struct kube_answer *a, void *arg)
 		page_ended(w, a);
 	else
 		watch_ended(w, a);
+}
+
+bool
+kube_watch_is_missing(const struct kube_watch *w)
+{
+	return w->error != NULL && w->is_missing;
 }
 
 void

@@ -94,6 +94,9 @@ void kube_watch_free(struct kube_watch **);
 /* Does it watch what conf says? */
 bool kube_watch_matches(const struct kube_watch *, const struct kube_watch_conf *);
 
+/* Has the server refused with 404, as it has no such kind? */
+bool kube_watch_is_missing(const struct kube_watch *);
+
 /* The server answers again; it did not from since_ns on.  WAITING: send the next request now.
  * WATCHING, and nothing was sent or received since then: cancel the request, and send the next one
  * now, over another connection; a list that was coming in it begins anew.  Else: do nothing. */

@@ -39,6 +39,7 @@ fill(const struct kube_workload *w, struct kn_revision_facts *f)
 		const struct kube_pod *pod = container_of(node, struct kube_pod, node);
 
 		f->ready += kube_pod_is_serving(pod);
+		f->unasked += pod->is_ready && !pod->is_deleting && !kube_pod_is_serving(pod);
 		if (has_trouble || pod->trouble == NULL || pod->is_deleting)
 			continue;
 		has_trouble = true;
@@ -75,8 +76,8 @@ kube_facts_have_changed(struct kube_workload *w)
 	fill(w, &f);
 	w->most_ready = f.most_ready; /* 0 where the object is gone */
 	strbuf_init(&text, 0);
-	strbuf_addf(&text, "%d %d %d %d %d %lld", f.is_known, f.actual, f.desired, f.ready,
-		    f.most_ready, (long long)f.ended_code);
+	strbuf_addf(&text, "%d %d %d %d %d %d %lld", f.is_known, f.actual, f.desired, f.ready,
+		    f.most_ready, f.unasked, (long long)f.ended_code);
 	add_text(&text, f.unscheduled);
 	add_text(&text, f.waiting_reason);
 	add_text(&text, f.waiting_message);

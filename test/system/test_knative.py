@@ -2,6 +2,7 @@
 the autoscaler, the fake API server with the definitions of conf/kubernetes/knative, pods that run,
 and requests through the activator."""
 import contextlib
+import json
 import urllib.parse
 
 from cluster import MERGE, Refusal, cluster
@@ -304,3 +305,67 @@ def test_what_is_made_while_a_list_is_on_its_way_stays(tmp_path):
         assert [(r["name"], r["status"]) for r in kube.seen(verb="create", resource="deployments")
                 ][late["create"]:] == [(None, 201)]
         assert s.get("second.default.example.com")[0] == 200
+
+
+def test_a_restart_writes_nothing(tmp_path):
+    """Nothing has changed: no Ready flips, and no object is written."""
+    with cluster(tmp_path) as kube, knative(tmp_path, kube, has_short_windows=False) as s:
+        objects = Objects(kube)
+        for name in ("one", "two", "three"):
+            ksvc(objects, name)
+        objects.create("domainmappings", objects.make("domainmappings", "www.shop.org", {
+            "ref": {"kind": "Service", "apiVersion": "serving.knative.dev/v1", "name": "one"}}))
+        for name in ("one", "two", "three"):
+            wait_ready(objects, name)
+        wait_ready(objects, "www.shop.org", "domainmappings")
+        assert s.get("www.shop.org")[0] == 200
+
+        def versions():
+            return sorted((plural, o["metadata"]["name"], o["metadata"]["resourceVersion"],
+                           json.dumps(o["metadata"]), json.dumps(o.get("status")))
+                          for plural in ("services", "configurations", "revisions", "routes",
+                                         "domainmappings")
+                          for o in objects.list(plural))
+        settled = [versions()]
+
+        def at_rest():
+            settled.append(versions())
+            return settled[-1] == settled[-2]
+        wait_until(at_rest, what="the objects to come to rest")
+        s.autoscaler.kill()
+        s.start_autoscaler()
+        wait_until(lambda: "Knative's objects are listed" in
+                   s.autoscaler.text().rpartition("started")[2], what="the objects to be listed")
+        # One more Service is Ready, when all that comes of the restart is over.
+        ksvc(objects, "four")
+        wait_ready(objects, "four")
+        changed = [(now, before) for now, before in zip(
+            [v for v in versions() if "four" not in v[1]], settled[-1]) if now != before]
+        assert not changed, "\n".join(str(part) for pair in changed for one in pair for part in one)
+
+
+def test_a_right_that_is_missing_at_a_restart(tmp_path):
+    """Until it is back the activators keep what they have, of other sources, too."""
+    with cluster(tmp_path) as kube:
+        kube.workload("plain", annotations={"activator.dev/host": "plain"})
+        with knative(tmp_path, kube, 'namespaces = {"%s"}' % kube.namespace) as s:
+            objects = Objects(kube)
+            ksvc(objects, "hello")
+            wait_ready(objects, "hello")
+            assert s.get("plain")[0] == 200
+            s.autoscaler.kill()
+            kube.fault({"status": 403}, resource="revisions")
+            s.start_autoscaler()
+            wait_until(lambda: "cannot watch Knative's objects" in s.autoscaler.text(),
+                       what="the refusal")
+            generation = s.generation()
+            assert s.get("hello.default.example.com")[0] == 200
+            assert s.get("plain")[0] == 200
+            assert s.generation() == generation
+            kube.heal()
+            # The watches of kinds that were refused are asked for again in half a minute.
+            wait_until(lambda: "Knative's objects are listed" in
+                       s.autoscaler.text().rpartition("cannot watch")[2], timeout=60,
+                       what="the objects to be listed")
+            assert is_ready(objects.get("services", "hello"))
+            assert s.get("hello.default.example.com")[0] == 200

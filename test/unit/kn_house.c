@@ -74,6 +74,14 @@ is_routed(const struct kn_facts *f, const char *ns, const char *route)
 	return kn_output_is_routed(h->output, &h->in, ns, route, h->routed);
 }
 
+static bool
+is_confirmed(const struct kn_facts *f)
+{
+	const struct house *h = f->arg;
+
+	return h->routed > 0;
+}
+
 static const char *
 refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
@@ -106,7 +114,7 @@ house_open(struct house *h)
 	h->w.handlers.v[KN_ROUTE] = kn_route_reconcile;
 	h->w.handlers.v[KN_DOMAIN_MAPPING] = kn_domain_mapping_reconcile;
 	facts_of_world = h->w.facts.revision;
-	h->w.facts = (struct kn_facts){revision, is_routed, refusal, h};
+	h->w.facts = (struct kn_facts){revision, is_routed, is_confirmed, refusal, h};
 	h->output = kn_output_new();
 	h->in = (struct kn_output_input){h->w.cache, h->w.config, h->w.settings};
 	hmap_init(&h->claimed);

@@ -71,6 +71,13 @@ no_revision(const struct kn_facts *f, const char *ns, const char *d, struct kn_r
 }
 
 static bool
+is_due(enum kn_kind kind, const char *ns, const char *name, void *arg)
+{
+	(void)ns, (void)arg;
+	return kind == KN_SERVICE && name[0] != '\0';
+}
+
+static bool
 is_routed(const struct kn_facts *f, const char *ns, const char *route)
 {
 	(void)f, (void)ns, (void)route;
@@ -95,7 +102,7 @@ static int
 set_up(void **state)
 {
 	static const struct kn_handlers handlers = {.v = {[KN_SERVICE] = handle}};
-	static const struct kn_facts facts = {no_revision, is_routed, no_refusal, NULL};
+	static const struct kn_facts facts = {no_revision, is_routed, NULL, no_refusal, NULL};
 	const struct kn_machine_conf conf = {.handlers = &handlers, .facts = &facts};
 
 	(void)state;
@@ -521,11 +528,11 @@ test_again_and_routed(void **state)
 	assert_string_equal(state_of("a"), "waits");
 	handled = world.handled;
 	world.is_routed = true;
-	kn_machine_mark_unrouted(world.machine); /* a alone waits */
+	kn_machine_mark_unrouted(world.machine, is_due, NULL); /* a alone waits */
 	settle();
 	assert_string_equal(state_of("a"), "in use");
 	assert_int_equal(world.handled, handled + 2);
-	kn_machine_mark_unrouted(world.machine);
+	kn_machine_mark_unrouted(world.machine, is_due, NULL);
 	settle();
 	assert_int_equal(world.handled, handled + 2);
 
