@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_conditions.h"
 #include "autoscaler/knative/kn_json.h"
 #include "autoscaler/knative/kn_names.h"
@@ -70,6 +71,17 @@ is_patched(const struct kn_plan *plan, const struct kn_object *o)
 	return false;
 }
 
+/* The name of the Configuration that has made the Revision, whatever a label says; "": none has. */
+static const char *
+configuration_of(const struct kn_cache *cache, const struct kn_object *revision)
+{
+	const struct kn_object *owner = *revision->owner_uid == '\0'
+						? NULL
+						: kn_cache_find_uid(cache, revision->owner_uid);
+
+	return owner == NULL || owner->kind != KN_CONFIGURATION ? "" : owner->name;
+}
+
 static void add_to_configuration(const struct kn_context *ctx, const struct kn_object *route,
 				 const char *name, bool is_latest, struct kn_plan *plan);
 
@@ -86,11 +98,8 @@ add_to_revision(const struct kn_context *ctx, const struct kn_object *route, con
 	document = kn_object_json(o);
 	if (!is_patched(plan, o))
 		add_to(ctx, o, document, route->name, plan);
-	if (with_configuration && *o->owner_uid != '\0')
-		add_to_configuration(
-			ctx, route,
-			kn_json_text(document, "metadata", "labels", KN_LABEL_CONFIGURATION, NULL),
-			false, plan);
+	if (with_configuration)
+		add_to_configuration(ctx, route, configuration_of(ctx->cache, o), false, plan);
 	json_decref(document);
 }
 
@@ -158,13 +167,12 @@ static void
 named_open(struct named *n, const struct kn_context *ctx, const struct kn_object *o,
 	   const json_t *document)
 {
-	const json_t *labels = kn_json_at(document, "metadata", "labels", NULL);
 	const struct kn_object *configuration;
 
 	*n = (struct named){.ctx = ctx, .object = o, .configuration = ""};
 	if (o->kind != KN_REVISION)
 		return;
-	n->configuration = kn_json_text(labels, KN_LABEL_CONFIGURATION, NULL);
+	n->configuration = configuration_of(ctx->cache, o);
 	configuration = kn_cache_find(ctx->cache, KN_CONFIGURATION, o->ns, n->configuration);
 	if (configuration == NULL)
 		return;

@@ -546,6 +546,29 @@ a_mapping_with_the_name_of_a_route(void **state)
 	house_close(&h);
 }
 
+/* Whose a Revision is, its controller says: a label that says otherwise makes no endless argument
+ * about which Routes name which Configuration. */
+static void
+a_revision_with_the_label_of_another(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", "", "[{\"revisionName\":\"hello-00001\",\"percent\":100}]");
+	kn_world_apply(&h.w, KN_SERVICE, SERVICE("other", "default", LATEST));
+	house_run(&h);
+	kn_world_patch(&h.w, KN_REVISION, "hello-00001",
+		       "{\"metadata\":{\"labels\":{\"serving.knative.dev/configuration\":"
+		       "\"other\"}}}");
+	house_run(&h);
+	assert_string_equal(kn_json_text(kn_world_get(&h.w, KN_CONFIGURATION, "other"), "metadata",
+					 "annotations", "serving.knative.dev/routes", NULL),
+			    "other");
+	house_close(&h);
+}
+
 /* The split as the status has it: "REVISION PERCENT …"; for free(). */
 static char *
 split(const struct house *h)
@@ -749,6 +772,7 @@ main(void)
 		cmocka_unit_test(a_tag_takes_no_host_of_a_route),
 		cmocka_unit_test(two_mappings_of_one_name),
 		cmocka_unit_test(a_mapping_with_the_name_of_a_route),
+		cmocka_unit_test(a_revision_with_the_label_of_another),
 		cmocka_unit_test(a_gradual_rollout),
 		cmocka_unit_test(what_the_conf_file_allows),
 		cmocka_unit_test(settings_of_a_revision),
