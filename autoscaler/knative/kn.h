@@ -11,6 +11,7 @@
  *  kn_machine      marks, rounds, plans that run, back-off
  *  kn_write        one write: its request, and what its answer means
  *  kn_watches      watches on all kinds
+ *  kn_itself       is Knative Serving itself there?
  *  kn_output       services for the activators
  *  kn_holders      which DomainMapping has a name that several ask for
  *  kn_service, kn_configuration, kn_revision, kn_route, kn_domain_mapping    handlers

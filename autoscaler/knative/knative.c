@@ -7,6 +7,7 @@
 #include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_config.h"
 #include "autoscaler/knative/kn_handlers.h"
+#include "autoscaler/knative/kn_itself.h"
 #include "autoscaler/knative/kn_machine.h"
 #include "autoscaler/knative/kn_output.h"
 #include "autoscaler/knative/kn_watches.h"
@@ -21,10 +22,6 @@
 #include "common/settings.h"
 #include "common/text.h"
 
-#define WEBHOOK "validation.webhook.serving.knative.dev"
-#define WEBHOOK_PATH                                                                               \
-	"/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/" WEBHOOK
-#define ASK_AGAIN (300 * CLK_S) /* while Knative Serving itself is there */
 /* How long all services wait for a right that is missing when the program starts: one that has just
  * been taken away, or that is not there yet, must not take Knative's services from the activators.
  */
@@ -42,19 +39,19 @@ struct kn_controllers {
 	struct hmap
 		config_seen; /* names of ConfigMaps to their resourceVersion, as they were read */
 	struct kn_machine *machine;
-	struct kn_watches *watches; /* NULL: asking */
+	struct kn_itself *itself;   /* NULL: asking for the version */
+	struct kn_watches *watches; /* NULL: not known yet whether Knative itself is there */
 	struct kn_output *output;
 	struct kn_facts facts;
 	uint64_t routed; /* serial */
 	bool is_refused; /* Knative Serving itself is there */
-	bool is_denied;	 /* the right to find that out is missing */
-	bool is_listed;	 /* each kind was, once */
-	bool is_known;	 /* is_listed, or they cannot be: the services are complete */
+	bool is_writer;
+	bool is_listed; /* each kind was, once */
+	bool is_known;	/* is_listed, or they cannot be: the services are complete */
 	int kubernetes_minor;
 	struct kube_request *request;
 	struct loop_timer ask, change, patience;
 	struct backoff backoff;
-	char *refusal;		/* why the question could not be asked, as logged last */
 	int64_t change_paid_ns; /* until then on_change_due() has used up its share */
 };
 
@@ -278,9 +275,9 @@ static void
 on_patience_over(void *arg)
 {
 	struct kn_controllers *k = arg;
-	const char *why = k->watches != NULL ? kn_watches_refusal(k->watches)
-			  : k->is_denied     ? k->refusal
-					     : NULL;
+	const char *why = k->watches != NULL  ? kn_watches_refusal(k->watches)
+			  : k->itself != NULL ? kn_itself_refusal(k->itself)
+					      : NULL;
 
 	if (k->is_known)
 		return;
@@ -293,67 +290,37 @@ on_patience_over(void *arg)
 	set_known(k);
 }
 
+/* Knative Serving itself is known to be there, or not. */
 static void
-watch(struct kn_controllers *k)
+on_itself(void *arg)
 {
-	if (k->is_refused)
+	struct kn_controllers *k = arg;
+	bool is_there = kn_itself_is_there(k->itself);
+
+	if (!kn_itself_is_known(k->itself))
+		return;
+	if (is_there && !k->is_refused)
+		log_error(NULL,
+			  "Knative Serving itself is in this cluster: remove it, or set knative to "
+			  "no; its objects are not written",
+			  "webhook=%s", KN_ITSELF_WEBHOOK);
+	if (!is_there && k->is_refused)
 		log_info(NULL, "Knative Serving itself has gone: its objects are served here",
-			 "webhook=%s", WEBHOOK);
-	k->is_refused = false;
-	k->watches = kn_watches_new(k->c.shared, kn_machine_cache(k->machine),
-				    &k->c.settings->autoscaler.namespaces, on_listed, k);
+			 "webhook=%s", KN_ITSELF_WEBHOOK);
+	k->is_refused = is_there;
+	kn_machine_set_writer(k->machine, k->is_writer && !is_there);
+	if (!is_there && k->watches == NULL)
+		k->watches = kn_watches_new(k->c.shared, kn_machine_cache(k->machine),
+					    &k->c.settings->autoscaler.namespaces, on_listed, k);
+	else if (is_there && !k->is_known)
+		set_known(k);
 }
 
 /* --- asking --- */
 
 static void
-log_refusal(struct kn_controllers *k, const char *why)
-{
-	if (!text_equal(k->refusal, why))
-		log_warn(NULL, "cannot find out whether Knative Serving itself is in this cluster",
-			 "webhook=%s err=%s", WEBHOOK, why);
-	text_replace(&k->refusal, why);
-}
-
-static void
-on_webhook(const struct kube_answer *a, void *arg)
-{
-	struct kn_controllers *k = arg;
-	char why[600];
-
-	k->request = NULL;
-	if (a->status == 404) {
-		watch(k);
-		return;
-	}
-	if (a->status == 200) {
-		if (!k->is_refused)
-			log_error(NULL,
-				  "Knative Serving itself is in this cluster: remove it, or set "
-				  "knative to no",
-				  "webhook=%s", WEBHOOK);
-		loop_timer_set(&k->ask, ASK_AGAIN);
-		if (!k->is_refused)
-			set_known(k);
-		k->is_refused = true;
-		return;
-	}
-	kube_http_explain(a, "get", "validatingwebhookconfigurations",
-			  "admissionregistration.k8s.io", "", why, sizeof why);
-	log_refusal(k, why);
-	k->is_denied = a->status >= 400 && a->status < 500;
-	loop_timer_set(&k->ask, kube_http_delay(&k->backoff, a));
-}
-
-static const struct kube_call_ops webhook_ops = {.on_done = on_webhook};
-
-static void
 on_version(const struct kube_answer *a, void *arg)
 {
-	static const struct kube_call call = {.method = "GET",
-					      .path = WEBHOOK_PATH,
-					      .priority = KUBE_NORMAL,
-					      .timeout = KUBE_CALL_TIMEOUT};
 	struct kn_controllers *k = arg;
 	json_t *doc = a->status == 200 ? kube_json_parse(a->body, a->n, NULL) : NULL;
 
@@ -365,7 +332,8 @@ on_version(const struct kube_answer *a, void *arg)
 	/* "30", or "30+" */
 	k->kubernetes_minor = (int)strtol(kube_field_text_or_empty(doc, "minor"), NULL, 10);
 	json_decref(doc);
-	k->request = kube_http_call(k->c.shared->http, &call, &webhook_ops, k);
+	if (k->itself == NULL)
+		k->itself = kn_itself_new(k->c.shared, on_itself, k);
 }
 
 static const struct kube_call_ops version_ops = {.on_done = on_version};
@@ -396,16 +364,19 @@ knative_use(struct kn_controllers *k, const struct settings *settings)
 void
 knative_set_writer(struct kn_controllers *k, bool is_writer)
 {
-	kn_machine_set_writer(k->machine, is_writer);
+	k->is_writer = is_writer;
+	kn_machine_set_writer(k->machine, is_writer && !k->is_refused);
 }
 
 void
 knative_reconnect(struct kn_controllers *k, int64_t since_ns)
 {
+	if (k->itself != NULL)
+		kn_itself_reconnect(k->itself, since_ns);
+	else if (k->request == NULL)
+		loop_timer_set(&k->ask, 0);
 	if (k->watches != NULL)
 		kn_watches_reconnect(k->watches, since_ns);
-	else if (k->request == NULL && !k->is_refused)
-		loop_timer_set(&k->ask, 0);
 }
 
 struct kn_controllers *
@@ -422,6 +393,7 @@ knative_open(const struct knative_conf *c)
 	char *resolv = file_read("/etc/resolv.conf", RESOLV_MOST, NULL, &e);
 
 	k->c = *c;
+	k->is_writer = true;
 	k->config = kn_config_new(resolv);
 	free(resolv);
 	hmap_init(&k->config_seen);
@@ -450,11 +422,11 @@ knative_close(struct kn_controllers **kp)
 	loop_timer_fini(&k->change);
 	loop_timer_fini(&k->patience);
 	loop_timer_fini(&k->ask);
+	kn_itself_free(&k->itself);
 	kn_watches_free(&k->watches);
 	kn_machine_free(&k->machine);
 	kn_output_free(&k->output);
 	kn_config_free(&k->config);
 	forget_seen(k);
-	free(k->refusal);
 	free(k);
 }

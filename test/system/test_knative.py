@@ -153,6 +153,28 @@ def test_beside_knative_itself_nothing_is_done(tmp_path):
                         if w["resource"] == "routes"]
 
 
+def test_knative_itself_comes_and_goes(tmp_path):
+    """While it is there nothing is written; what is served goes on."""
+    name = "validation.webhook.serving.knative.dev"
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        objects = Objects(kube)
+        ksvc(objects, "hello")
+        wait_ready(objects, "hello")
+        kube.api.call("POST", WEBHOOKS, {"metadata": {"name": name}})
+        wait_until(lambda: "Knative Serving itself is in this cluster" in s.autoscaler.text(),
+                   what="the log line")
+        ksvc(objects, "late")
+        # A change that was made later is heard of: so is that Service, or soon.
+        config_map(kube, "config-gc", {"retain-since-create-time": "1h"})
+        wait_until(lambda: "configmap=knative-serving/config-gc" in s.autoscaler.text(),
+                   what="the change to be heard")
+        assert s.get("hello.default.example.com")[0] == 200
+        assert not objects.find("configurations", "late")
+        kube.api.call("DELETE", WEBHOOKS + "/" + name)
+        wait_ready(objects, "late")
+        assert "Knative Serving itself has gone" in s.autoscaler.text()
+
+
 def test_only_the_namespaces_that_are_named(tmp_path):
     with cluster(tmp_path) as kube:
         kube.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
