@@ -162,9 +162,11 @@ void kn_plan_init(struct kn_plan *);
 void kn_plan_fini(struct kn_plan *);
 
 /* The writes of a plan are carried out in the order of these calls.  One that fails ends the plan;
- * the object is then reconciled again, with the failure in its context.  A document that is
- * passed is taken over.  Of an object that an earlier write of the plan has changed, the
- * resourceVersion of that write's answer is sent. */
+ * the object is then reconciled again, with the failure in its context.  A delete that fails does
+ * not: what is too much may stay for a while.  The rest is carried out, and the object is
+ * reconciled again without a failure in its context.  A document that is passed is taken over.  Of
+ * an object that an earlier write of the plan has changed, the resourceVersion of that write's
+ * answer is sent. */
 
 /* The object has metadata.name, and gets apiVersion, kind and metadata.namespace. */
 void kn_plan_create(struct kn_plan *, enum kn_kind, const char *ns, struct json_t *object);
@@ -189,6 +191,9 @@ void kn_plan_event(struct kn_plan *, bool is_warning, const char *reason, const 
 
 /* What the last plan of this object failed with. */
 struct kn_failure {
+	enum kn_verb verb; /* of the write that failed */
+	enum kn_kind kind; /* of its object */
+	char *name;
 	int status; /* HTTP; 0: no answer */
 	char *reason, *message;
 };

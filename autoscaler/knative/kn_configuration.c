@@ -304,7 +304,7 @@ reflect(struct configuration_reconcile *c, const struct kn_object *latest)
 static void
 reflect_new(struct configuration_reconcile *c, const char *name)
 {
-	if (kn_failure_is_refusal(c->ctx->failure)) {
+	if (kn_failure_is_refusal(c->ctx->failure, KN_REVISION)) {
 		mark_creation_failed(c, c->ctx->failure->message);
 		return;
 	}

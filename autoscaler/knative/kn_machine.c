@@ -36,6 +36,7 @@ struct kn_run {
 	char **versions;  /* resourceVersion that the answer to each write gave; NULL: none */
 	char *object_uid; /* of the object that the Events are about */
 	struct kube_request *request;
+	int64_t delete_again_ns; /* a delete has failed, and is tried again after that; 0: none */
 };
 
 /* An object that a handler is for. */
@@ -53,6 +54,7 @@ struct kn_item {
 	struct backoff backoff;
 	struct kn_failure failure;
 	bool has_failed;	/* failure holds */
+	char *complaint;	/* what was logged of the last write that failed; NULL: none has */
 	bool is_too_often;	/* its last plan was put off, which was logged */
 	int64_t plans_until_ns; /* its plans are paid for until then (a leaky bucket) */
 };
@@ -309,6 +311,7 @@ track(struct kn_item *i, const struct kn_tracked *what)
 static void
 failure_clear(struct kn_item *i)
 {
+	free(i->failure.name);
 	free(i->failure.reason);
 	free(i->failure.message);
 	i->failure = (struct kn_failure){.status = 0};
@@ -376,10 +379,15 @@ stop(struct kn_item *i, bool by_self)
 static void
 succeed(struct kn_item *i)
 {
-	int64_t again = i->run->plan.again_ns;
+	int64_t again = i->run->plan.again_ns, delay = i->run->delete_again_ns;
 
-	backoff_reset(&i->backoff);
 	failure_clear(i);
+	if (delay == 0) {
+		backoff_reset(&i->backoff);
+		text_replace(&i->complaint, NULL);
+	} else {
+		again = again == 0 ? delay : MIN(again, delay);
+	}
 	if (again != 0)
 		loop_timer_set(&i->timer, again);
 	stop(i, true);
@@ -395,23 +403,46 @@ back_off(struct kn_item *i, const struct kube_answer *a)
 
 /* One line for failures in a row that are the same. */
 static void
+complain(struct kn_item *i, const struct kube_answer *a)
+{
+	char *text = kn_write_explain(&i->run->plan.writes[i->run->at], a);
+
+	if (!text_equal(i->complaint, text))
+		log_warn(NULL, "cannot reconcile an object", "kind=%s object=%s/%s err=%s",
+			 kn_kind_names(i->kind)->kind, i->ns, i->name, text);
+	text_replace(&i->complaint, text);
+	free(text);
+}
+
+static void
 fail(struct kn_item *i, const struct kube_answer *a)
 {
 	const struct kn_write *w = &i->run->plan.writes[i->run->at];
-	char *text;
 
-	if (!i->has_failed || i->failure.status != a->status ||
-	    !text_equal(i->failure.message, a->message)) {
-		text = kn_write_explain(w, a);
-		log_warn(NULL, "cannot reconcile an object", "kind=%s object=%s/%s err=%s",
-			 kn_kind_names(i->kind)->kind, i->ns, i->name, text);
-		free(text);
-	}
+	complain(i, a);
 	failure_clear(i);
-	i->failure = (struct kn_failure){
-		.status = a->status, .reason = xstrdup(a->reason), .message = xstrdup(a->message)};
+	i->failure = (struct kn_failure){.verb = w->verb,
+					 .kind = w->kind,
+					 .name = xstrdup(w->name),
+					 .status = a->status,
+					 .reason = xstrdup(a->reason),
+					 .message = xstrdup(a->message)};
 	i->has_failed = true;
 	back_off(i, a);
+}
+
+static void step(struct kn_item *);
+
+/* What was to go stays for now, and the plan goes on.  Of several that stay the first is logged. */
+static void
+skip_delete(struct kn_item *i, const struct kube_answer *a)
+{
+	if (i->run->delete_again_ns == 0) {
+		complain(i, a);
+		i->run->delete_again_ns = kube_http_delay(&i->backoff, a);
+	}
+	i->run->at++;
+	step(i);
 }
 
 /* Put what a server has answered into the cache.  True: it was news. */
@@ -528,7 +559,10 @@ on_write_answer(const struct kube_answer *a, void *arg)
 		i->run->request = kn_read_send(i->m->c.http, w->kind, w->ns, w->name, &read_ops, i);
 		break;
 	case KN_FAILED:
-		fail(i, a);
+		if (w->verb == KN_DELETE)
+			skip_delete(i, a);
+		else
+			fail(i, a);
 		break;
 	}
 	json_decref(object);
@@ -591,6 +625,7 @@ item_free(struct kn_item *i)
 	run_free(i);
 	untrack(i);
 	failure_clear(i);
+	free(i->complaint);
 	if (list_linked(&i->node))
 		list_remove(&i->m->marked, &i->node);
 	loop_timer_fini(&i->timer);

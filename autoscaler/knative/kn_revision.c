@@ -153,12 +153,16 @@ static void
 mark_deploying(struct revision_reconcile *r)
 {
 	const struct kn_failure *failure = r->ctx->failure;
+	char *message;
 
 	mark(r, HEALTHY, KN_UNKNOWN, DEPLOYING, NULL);
-	if (kn_failure_is_refusal(failure))
-		mark(r, RESOURCES, KN_FALSE, failure->reason, failure->message);
-	else
+	if (kn_failure_is_refusal(failure, KN_DEPLOYMENT)) {
+		message = kn_failure_explain(failure);
+		mark(r, RESOURCES, KN_FALSE, failure->reason, message);
+		free(message);
+	} else {
 		mark(r, RESOURCES, KN_UNKNOWN, DEPLOYING, NULL);
+	}
 	mark(r, ACTIVE, KN_UNKNOWN, DEPLOYING, NULL);
 }
 

@@ -286,11 +286,13 @@ set_ingress(struct route *r, const struct kn_placeholders *placeholders)
 	} else if (placeholders->missing == 0 && is_said(r) &&
 		   kn_status_is_routed(&r->s, f, r->o->ns, r->o->name, INGRESS)) {
 		set(r, INGRESS, KN_TRUE, NULL, NULL);
+	} else if (kn_failure_is_refusal(r->ctx->failure, KN_PLACEHOLDER)) {
+		message = kn_failure_explain(r->ctx->failure);
+		set(r, INGRESS, KN_UNKNOWN, "IngressNotConfigured", message);
+		free(message);
 	} else {
 		set(r, INGRESS, KN_UNKNOWN, "IngressNotConfigured",
-		    kn_failure_is_refusal(r->ctx->failure)
-			    ? r->ctx->failure->message
-			    : "Ingress has not yet been reconciled.");
+		    "Ingress has not yet been reconciled.");
 	}
 }
 

@@ -422,14 +422,16 @@ static void
 show_failure(struct service_reconcile *s)
 {
 	const struct kn_failure *failure = s->ctx->failure;
-	const char *type = CONFIGURATIONS_READY;
+	bool is_configuration = kn_failure_is_refusal(failure, KN_CONFIGURATION);
+	char *message;
 
-	if (!kn_failure_is_refusal(failure))
+	if (!is_configuration && !kn_failure_is_refusal(failure, KN_ROUTE))
 		return;
-	if (kn_conditions_truth(&s->status.conditions, type) == KN_TRUE)
-		type = ROUTES_READY;
-	kn_conditions_set(&s->status.conditions, type, KN_UNKNOWN, failure->reason,
-			  failure->message);
+	message = kn_failure_explain(failure);
+	kn_conditions_set(&s->status.conditions,
+			  is_configuration ? CONFIGURATIONS_READY : ROUTES_READY, KN_UNKNOWN,
+			  failure->reason, message);
+	free(message);
 }
 
 void

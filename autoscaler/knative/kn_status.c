@@ -2,7 +2,6 @@
 
 #include <string.h>
 
-#include "autoscaler/knative/kn.h"
 #include "autoscaler/knative/kn_json.h"
 
 void
@@ -60,8 +59,21 @@ kn_status_is_routed(const struct kn_status *s, const struct kn_facts *f, const c
 }
 
 bool
-kn_failure_is_refusal(const struct kn_failure *failure)
+kn_failure_is_refusal(const struct kn_failure *failure, enum kn_kind kind)
 {
-	return failure != NULL && failure->status >= 400 && failure->status < 500 &&
-	       failure->status != 409 && failure->status != 429;
+	return failure != NULL && failure->kind == kind && failure->status >= 400 &&
+	       failure->status < 500 && failure->status != 409 && failure->status != 429;
+}
+
+char *
+kn_failure_explain(const struct kn_failure *failure)
+{
+	static const char *const verbs[] = {[KN_CREATE] = "create",
+					    [KN_REPLACE] = "update",
+					    [KN_PATCH] = "patch",
+					    [KN_PUT_STATUS] = "update the status of",
+					    [KN_DELETE] = "delete"};
+
+	return xasprintf("cannot %s %s \"%s\": %s", verbs[failure->verb],
+			 kn_kind_names(failure->kind)->kind, failure->name, failure->message);
 }

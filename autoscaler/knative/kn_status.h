@@ -4,13 +4,8 @@
 #ifndef AUTOSCALER_KNATIVE_KN_STATUS_H
 #define AUTOSCALER_KNATIVE_KN_STATUS_H
 
+#include "autoscaler/knative/kn.h"
 #include "autoscaler/knative/kn_conditions.h"
-
-struct kn_context;
-struct kn_facts;
-struct kn_failure;
-struct kn_object;
-struct kn_plan;
 
 struct kn_status {
 	json_t *document; /* the object's, borrowed */
@@ -34,8 +29,11 @@ void kn_status_copy(struct kn_status *, const json_t *from, const char *const *f
 bool kn_status_is_routed(const struct kn_status *, const struct kn_facts *, const char *ns,
 			 const char *route, const char *type);
 
-/* Has the API server refused what the last plan asked for, so that asking again is of no use
- * until something else changes?  (Conflicts and limits of rates pass by themselves.) */
-bool kn_failure_is_refusal(const struct kn_failure *);
+/* Has the API server refused what the last plan asked for of an object of this kind, so that asking
+ * again is of no use until something else changes?  (Conflicts and limits of rates pass by
+ * themselves.)  The failure may be NULL. */
+bool kn_failure_is_refusal(const struct kn_failure *, enum kn_kind);
+/* What a condition says of it: "cannot create Deployment "x": MESSAGE".  The caller's. */
+NODISCARD char *kn_failure_explain(const struct kn_failure *);
 
 #endif

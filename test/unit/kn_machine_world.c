@@ -259,6 +259,13 @@ serve(struct kube_request *r)
 		return;
 	}
 	world.writes++;
+	if (world.fault == DELETE_REFUSED) {
+		status = 422;
+		if (strcmp(r->method, "DELETE") != 0)
+			perform(r, &status, &object);
+		answer(r, status, object, "");
+		return;
+	}
 	if (world.fault == NONE || world.fault == LOST_AFTER)
 		perform(r, &status, &object);
 	if (world.fault == LOST_AFTER || world.fault == LOST_BEFORE) {

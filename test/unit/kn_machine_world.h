@@ -26,7 +26,7 @@ struct kube_request {
 };
 
 /* What happens to the next write. */
-enum fault { NONE, LOST_BEFORE, LOST_AFTER, REFUSED, UNAVAILABLE };
+enum fault { NONE, LOST_BEFORE, LOST_AFTER, REFUSED, UNAVAILABLE, DELETE_REFUSED };
 
 struct kn_machine_world {
 	int64_t now;

@@ -351,13 +351,20 @@ static size_t
 execute(struct kn_world *w, const char *key, const struct kn_plan *plan)
 {
 	const char *why;
-	size_t i;
+	size_t i, refused = 0;
 
 	for (i = 0; i < plan->writes_n; i++) {
 		why = w->refuse == NULL ? NULL : w->refuse(w, &plan->writes[i]);
+		if (why != NULL && plan->writes[i].verb == KN_DELETE) {
+			refused++;
+			continue;
+		}
 		if (why != NULL) {
 			kn_json_set(w->failures, key,
-				    json_pack("{s:i, s:s, s:s}", "status", w->refuse_status,
+				    json_pack("{s:i, s:i, s:s, s:i, s:s, s:s}", "verb",
+					      (int)plan->writes[i].verb, "kind",
+					      (int)plan->writes[i].kind, "name",
+					      plan->writes[i].name, "status", w->refuse_status,
 					      "reason",
 					      w->refuse_status == 403 ? "Forbidden" : "Invalid",
 					      "message", why));
@@ -373,7 +380,7 @@ execute(struct kn_world *w, const char *key, const struct kn_plan *plan)
 			return i + 1;
 	}
 	kn_json_set(w->failures, key, NULL);
-	return i;
+	return i - refused;
 }
 
 /* Returns how many writes it has made. */
@@ -400,6 +407,9 @@ reconcile(struct kn_world *w, enum kn_kind kind, const char *ns, const char *nam
 	past = kn_json_copy(json_object_get(w->failures, key));
 	if (past != NULL) {
 		failure = (struct kn_failure){
+			.verb = (enum kn_verb)kn_json_number(past, "verb", 0),
+			.kind = (enum kn_kind)kn_json_number(past, "kind", 0),
+			.name = (char *)(uintptr_t)kn_json_text(past, "name", NULL),
 			.status = (int)kn_json_number(past, "status", 0),
 			.reason = (char *)(uintptr_t)kn_json_text(past, "reason", NULL),
 			.message = (char *)(uintptr_t)kn_json_text(past, "message", NULL)};

@@ -52,6 +52,9 @@ handle(const struct kn_context *ctx, const struct kn_object *o, struct kn_plan *
 			      json_pack("{s:{s:I}}", "spec", "patched", (json_int_t)world.handled));
 	} else if (says(o, "\"doomed\"") && !d->is_deleting) {
 		kn_plan_delete(plan, d);
+	} else if (says(o, "\"cleared\"") && !d->is_deleting) {
+		kn_plan_delete(plan, d);
+		put_state(o, plan, "cleared");
 	} else if (says(o, "\"patched\"") && !says(d, "\"patched\"")) {
 		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "patched", 1));
 		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "again", 1));
@@ -442,6 +445,46 @@ test_delete(void **state)
 	assert_int_equal(world.writes, 3);
 }
 
+/* What cannot be deleted stays, and the plan goes on; it is tried again after a back-off. */
+static void
+delete_in_vain(void *arg)
+{
+	(void)arg;
+	log_open(LOG_WARN, LOG_LOGFMT, "t_kn_machine");
+	world.fault = DELETE_REFUSED;
+	edit("a", "cleared");
+	settle();
+	pass(600 * CLK_S);
+	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");
+}
+
+static void
+test_delete_refused(void **state)
+{
+	char *log, *at;
+	unsigned writes;
+
+	(void)state;
+	kn_machine_start(world.machine, 30);
+	add_service("a", "plain");
+	settle();
+	log = unit_stderr_of(delete_in_vain, NULL);
+	assert_string_equal(state_of("a"), "cleared");
+	assert_string_equal(world.failure, "");
+	writes = world.writes;
+	assert_in_range(writes, 15, 60);
+	at = strstr(log, "cannot delete deployments n/a: 422");
+	assert_non_null(at);
+	assert_null(strstr(at + 1, "cannot delete"));
+	free(log);
+	world.fault = NONE;
+	pass(30 * CLK_S);
+	assert_null(hmap_find(&world.objects, DEPLOYMENTS "/a"));
+	writes = world.writes;
+	pass(100 * CLK_S);
+	assert_int_equal(world.writes, writes);
+}
+
 /* What it deletes is gone already. */
 static void
 test_delete_gone(void **state)
@@ -555,15 +598,16 @@ main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
-		TEST(test_comes_to_rest),   TEST(test_many),
-		TEST(test_lost_answer),	    TEST(test_lost_request),
-		TEST(test_foreign),	    TEST(test_foreign_forgotten),
-		TEST(test_failure),	    TEST(test_conflict),
-		TEST(test_buried),	    TEST(test_label_taken_off),
-		TEST(test_again_and_again), TEST(test_gone),
-		TEST(test_delete),	    TEST(test_delete_gone),
-		TEST(test_object_deleting), TEST(test_writer),
-		TEST(test_writer_lost),	    TEST(test_again_and_routed),
+		TEST(test_comes_to_rest),    TEST(test_many),
+		TEST(test_lost_answer),	     TEST(test_lost_request),
+		TEST(test_foreign),	     TEST(test_foreign_forgotten),
+		TEST(test_failure),	     TEST(test_conflict),
+		TEST(test_buried),	     TEST(test_label_taken_off),
+		TEST(test_again_and_again),  TEST(test_gone),
+		TEST(test_delete),	     TEST(test_delete_gone),
+		TEST(test_delete_refused),   TEST(test_object_deleting),
+		TEST(test_writer),	     TEST(test_writer_lost),
+		TEST(test_again_and_routed),
 	};
 
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");

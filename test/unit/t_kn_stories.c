@@ -619,8 +619,74 @@ a_refusal_is_shown(void **state)
 	service(&w, "app:1", "", NULL);
 	kn_world_run(&w);
 	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Ready"),
-			    "False Forbidden: deployments.apps is forbidden");
+			    "False Forbidden: cannot create Deployment \"hello-00001-deployment\": "
+			    "deployments.apps is forbidden");
 	w.refuse = NULL;
+	kn_world_run(&w);
+	assert_string_equal(READY(&w), "True");
+	kn_world_close(&w);
+}
+
+static const char *
+refuse_deletes(const struct kn_world *w, const struct kn_write *write)
+{
+	(void)w;
+	return write->verb == KN_DELETE ? "revisions is forbidden" : NULL;
+}
+
+/* What cannot be deleted is no matter of the one that it belongs to. */
+static void
+a_delete_that_is_refused(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	w.config->gc.max_non_active = 0;
+	w.config->gc.min_non_active = 0;
+	w.refuse = refuse_deletes;
+	w.refuse_status = 403;
+	service(&w, "app:1", "", NULL);
+	kn_world_run(&w);
+	service(&w, "app:2", "", NULL);
+	kn_world_run(&w);
+	assert_string_equal(READY(&w), "True");
+	service(&w, "app:3", "", NULL);
+	kn_world_run(&w);
+	assert_string_equal(READY(&w), "True");
+	assert_int_equal(kn_world_count(&w, KN_REVISION), 3);
+	w.refuse = NULL;
+	service(&w, "app:4", "", NULL);
+	kn_world_run(&w);
+	assert_int_equal(kn_world_count(&w, KN_REVISION), 1);
+	kn_world_close(&w);
+}
+
+static const char *
+refuse_routes(const struct kn_world *w, const struct kn_write *write)
+{
+	(void)w;
+	return write->kind == KN_ROUTE && write->verb == KN_CREATE ? "no routes" : NULL;
+}
+
+/* The condition that says so is that of the child which is refused. */
+static void
+a_refusal_of_a_child(void **state)
+{
+	struct kn_world w;
+
+	(void)state;
+	begin(&w);
+	w.refuse = refuse_routes;
+	w.refuse_status = 403;
+	service(&w, "missing:1", "", NULL);
+	kn_world_run(&w);
+	assert_memory_equal(kn_world_condition(&w, KN_SERVICE, "hello", "ConfigurationsReady"),
+			    "False RevisionFailed", 20);
+	assert_string_equal(kn_world_condition(&w, KN_SERVICE, "hello", "RoutesReady"),
+			    "Unknown Forbidden: cannot create Route \"hello\": no routes");
+	w.refuse = NULL;
+	service(&w, "app:2", "", NULL);
 	kn_world_run(&w);
 	assert_string_equal(READY(&w), "True");
 	kn_world_close(&w);
@@ -749,6 +815,8 @@ main(void)
 		cmocka_unit_test(annotations_with_a_mistake),
 		cmocka_unit_test(a_class_of_another_autoscaler),
 		cmocka_unit_test(a_refusal_is_shown),
+		cmocka_unit_test(a_delete_that_is_refused),
+		cmocka_unit_test(a_refusal_of_a_child),
 		cmocka_unit_test(killed_at_any_write),
 		cmocka_unit_test(old_revisions_are_collected),
 		cmocka_unit_test(a_bare_configuration_and_route),
