@@ -68,6 +68,8 @@ kn_configuration_find_named(const struct kn_context *ctx, const struct kn_object
 	found = kn_cache_find(ctx->cache, KN_REVISION, o->ns, name);
 	if (found == NULL)
 		return KN_NAME_FREE;
+	if (!kn_is_owned(found, o) && kn_is_leaving(found, o))
+		return KN_NAME_LEAVING;
 	if (!kn_is_owned(found, o) || !is_of_template(ctx, o, document, found))
 		return KN_NAME_TAKEN;
 	*revision = found;
@@ -81,13 +83,15 @@ find_numbered(const struct configuration_reconcile *c, const struct kn_object **
 	char *name = kn_revision_name(c->object->name, c->object->generation);
 	const struct kn_object *found = kn_cache_find(c->ctx->cache, KN_REVISION, c->object->ns,
 						      name);
-	enum kn_name_state state = found == NULL ? KN_NAME_FREE : KN_NAME_TAKEN;
+	enum kn_name_state state = KN_NAME_TAKEN;
 	json_t *document;
 
 	free(name);
 	*revision = NULL;
-	if (found == NULL || !kn_is_owned(found, c->object))
-		return state;
+	if (found == NULL)
+		return KN_NAME_FREE;
+	if (!kn_is_owned(found, c->object))
+		return kn_is_leaving(found, c->object) ? KN_NAME_LEAVING : KN_NAME_TAKEN;
 	document = kn_object_json(found);
 	if (kn_revision_generation(document) == c->object->generation) {
 		*revision = found;
@@ -330,7 +334,7 @@ reconcile_revision(struct configuration_reconcile *c)
 	} else if (state == KN_NAME_OURS && !revision->is_deleting) {
 		reflect(c, revision);
 	} else {
-		/* One that is being deleted is made anew once it is gone. */
+		/* One that goes is made anew once it is gone. */
 		reflect_new(c, name);
 		if (state == KN_NAME_FREE)
 			create_revision(c, name);

@@ -12,10 +12,11 @@ void kn_configuration_reconcile(const struct kn_context *, const struct kn_objec
 				struct kn_plan *);
 
 enum kn_name_state {
-	KN_NAME_NONE,  /* the template gives no name */
-	KN_NAME_FREE,  /* there is no Revision of the name */
-	KN_NAME_OURS,  /* it is the Revision of the template */
-	KN_NAME_TAKEN, /* it is another Revision */
+	KN_NAME_NONE,	 /* the template gives no name */
+	KN_NAME_FREE,	 /* there is no Revision of the name */
+	KN_NAME_OURS,	 /* it is the Revision of the template */
+	KN_NAME_LEAVING, /* it is another Revision, which goes soon (kn_is_leaving()) */
+	KN_NAME_TAKEN,	 /* it is another Revision */
 };
 
 /* The Revision that a template names; *revision: NULL unless it is ours.  document: the

@@ -106,6 +106,41 @@ kn_is_owned(const struct kn_object *o, const struct kn_object *controller)
 	return strcmp(o->owner_uid, controller->uid) == 0;
 }
 
+/* Is its controller another object of this kind and name? */
+static bool
+is_namesakes(const json_t *document, const struct kn_object *controller)
+{
+	const json_t *owners = kn_json_at(document, "metadata", "ownerReferences", NULL);
+	const struct kn_kind_names *k = kn_kind_names(controller->kind);
+	size_t i;
+
+	for (i = 0; i < json_array_size(owners); i++) {
+		const json_t *owner = json_array_get(owners, i);
+
+		if (json_is_true(json_object_get(owner, "controller")))
+			return strcmp(kn_json_text(owner, "apiVersion", NULL), k->api_version) ==
+				       0 &&
+			       strcmp(kn_json_text(owner, "kind", NULL), k->kind) == 0 &&
+			       strcmp(kn_json_text(owner, "name", NULL), controller->name) == 0 &&
+			       strcmp(kn_json_text(owner, "uid", NULL), controller->uid) != 0;
+	}
+	return false;
+}
+
+bool
+kn_is_leaving(const struct kn_object *o, const struct kn_object *controller)
+{
+	json_t *document;
+	bool is;
+
+	if (o->is_deleting || o->owner_uid[0] == '\0')
+		return o->is_deleting;
+	document = kn_object_json(o);
+	is = is_namesakes(document, controller);
+	json_decref(document);
+	return is;
+}
+
 char *
 kn_not_owned_message(enum kn_kind kind, const char *name)
 {

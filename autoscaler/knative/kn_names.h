@@ -65,6 +65,9 @@ int64_t kn_revision_generation(const struct json_t *revision);
 NODISCARD struct json_t *kn_owner_references(const struct kn_object *controller);
 /* Is this one the object's controller, by its ownerReferences? */
 bool kn_is_owned(const struct kn_object *, const struct kn_object *controller);
+/* Does the object go soon: is it being deleted, or was its controller an earlier one of the kind
+ * and the name of this one?  Then wait for that, and make it anew. */
+bool kn_is_leaving(const struct kn_object *, const struct kn_object *controller);
 
 /* "There is an existing KIND "NAME" that we do not own."  The caller's. */
 NODISCARD char *kn_not_owned_message(enum kn_kind, const char *name);

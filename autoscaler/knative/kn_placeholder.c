@@ -143,7 +143,11 @@ kn_placeholder_look(const struct kn_context *ctx, const struct kn_object *route,
 		kn_plan_track(plan, KN_PLACEHOLDER, route->ns, names[i]);
 		if (o == NULL || o->is_deleting)
 			state->missing++;
-		else if (!kn_is_owned(o, route))
+		else if (kn_is_owned(o, route))
+			continue;
+		else if (kn_is_leaving(o, route))
+			state->missing++;
+		else
 			state->not_owned = o->name;
 	}
 }

@@ -148,7 +148,7 @@ annotations_of(const struct revision_reconcile *r)
 
 /* --- the Deployment --- */
 
-/* Until there is one. */
+/* Until there is one of its own. */
 static void
 mark_deploying(struct revision_reconcile *r)
 {
@@ -573,7 +573,10 @@ kn_revision_reconcile(const struct kn_context *ctx, const struct kn_object *o, s
 	if (r.deployment == NULL) {
 		create_deployment(&r);
 	} else if (!kn_is_owned(r.deployment, o)) {
-		mark_not_owned(&r);
+		if (kn_is_leaving(r.deployment, o))
+			mark_deploying(&r);
+		else
+			mark_not_owned(&r);
 	} else {
 		update_deployment(&r);
 		reflect_resources(&r);

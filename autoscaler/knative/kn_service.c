@@ -38,23 +38,6 @@ struct service_child {
 	json_t *document; /* NULL: CHILD_ABSENT */
 };
 
-/* Is the controller another Service of the same name? */
-static bool
-is_namesakes(const json_t *document, const struct kn_object *service)
-{
-	const json_t *owners = kn_json_at(document, "metadata", "ownerReferences", NULL);
-	size_t i;
-
-	for (i = 0; i < json_array_size(owners); i++) {
-		const json_t *owner = json_array_get(owners, i);
-
-		if (json_is_true(json_object_get(owner, "controller")))
-			return strcmp(kn_json_text(owner, "kind", NULL), "Service") == 0 &&
-			       strcmp(kn_json_text(owner, "name", NULL), service->name) == 0;
-	}
-	return false;
-}
-
 static void
 child_open(struct service_reconcile *s, enum kn_kind kind, struct service_child *child)
 {
@@ -70,7 +53,7 @@ child_open(struct service_reconcile *s, enum kn_kind kind, struct service_child 
 	child->document = kn_object_json(child->object);
 	if (kn_is_owned(child->object, o))
 		child->state = child->object->is_deleting ? CHILD_LEAVING : CHILD_OWN;
-	else if (child->object->is_deleting || is_namesakes(child->document, o))
+	else if (kn_is_leaving(child->object, o))
 		child->state = CHILD_ORPHAN;
 	else
 		child->state = CHILD_FOREIGN;

@@ -322,6 +322,101 @@ what_is_not_owned_stays(void **state)
 	kn_world_close(&w);
 }
 
+/* A Service is deleted and made anew, while what the one before had is still there: that is no
+ * mistake of anybody, and passes. */
+static void
+what_was_of_an_earlier_one(void **state)
+{
+	static const struct {
+		enum kn_kind kind;
+		const char *name, *owner; /* members of the reference but its uid */
+		const char *condition;	  /* of the Service */
+	} v[] = {
+		{KN_CONFIGURATION, "hello",
+		 "\"apiVersion\":\"serving.knative.dev/v1\",\"kind\":\"Service\",\"name\":\"hello\"",
+		 "ConfigurationsReady"},
+		{KN_ROUTE, "hello",
+		 "\"apiVersion\":\"serving.knative.dev/v1\",\"kind\":\"Service\",\"name\":\"hello\"",
+		 "RoutesReady"},
+		{KN_REVISION, "hello-00001",
+		 "\"apiVersion\":\"serving.knative.dev/v1\",\"kind\":\"Configuration\",\"name\":"
+		 "\"hello\"",
+		 "ConfigurationsReady"},
+		{KN_DEPLOYMENT, "hello-00001-deployment",
+		 "\"apiVersion\":\"serving.knative.dev/v1\",\"kind\":\"Revision\",\"name\":"
+		 "\"hello-00001\"",
+		 "ConfigurationsReady"},
+		{KN_PLACEHOLDER, "hello",
+		 "\"apiVersion\":\"serving.knative.dev/v1\",\"kind\":\"Route\",\"name\":\"hello\"",
+		 "RoutesReady"},
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_LEN(v); i++) {
+		struct kn_world w;
+		char *text = xasprintf("{\"metadata\":{\"name\":\"%s\",\"ownerReferences\":[{%s,"
+				       "\"uid\":\"earlier\",\"controller\":true}]},\"spec\":{}}",
+				       v[i].name, v[i].owner);
+
+		begin(&w);
+		kn_world_apply(&w, v[i].kind, text);
+		service(&w, "app:1", "", NULL);
+		kn_world_run(&w);
+		assert_memory_equal(READY(&w), "Unknown", 7);
+		assert_memory_equal(kn_world_condition(&w, KN_SERVICE, "hello", v[i].condition),
+				    "Unknown", 7);
+		kn_world_delete(&w, v[i].kind, v[i].name);
+		kn_world_run(&w);
+		assert_string_equal(READY(&w), "True");
+		kn_world_close(&w);
+		free(text);
+	}
+}
+
+/* Somebody takes our reference off: what has none of ours is not ours, and stays as it is. */
+static void
+a_reference_that_is_taken_off(void **state)
+{
+	static const char none[] = "{\"metadata\":{\"ownerReferences\":null}}";
+	struct kn_world w;
+	unsigned writes_n;
+
+	(void)state;
+	begin(&w);
+	service(&w, "app:1", "", NULL);
+	kn_world_run(&w);
+	kn_world_patch(&w, KN_DEPLOYMENT, "hello-00001-deployment", none);
+	kn_world_patch(&w, KN_PLACEHOLDER, "hello", none);
+	kn_world_run(&w);
+	assert_string_equal(kn_world_condition(&w, KN_REVISION, "hello-00001", "Ready"),
+			    "False NotOwned: There is an existing Deployment "
+			    "\"hello-00001-deployment\" that we do not own.");
+	assert_string_equal(kn_world_condition(&w, KN_ROUTE, "hello", "IngressReady"),
+			    "False NotOwned: There is an existing placeholder Service \"hello\" "
+			    "that we do not own.");
+	kn_world_patch(&w, KN_DEPLOYMENT, "hello-00001-deployment", "{\"spec\":{\"paused\":true}}");
+	writes_n = w.writes_n;
+	kn_world_run(&w);
+	assert_int_equal(w.writes_n, writes_n);
+	kn_world_delete(&w, KN_DEPLOYMENT, "hello-00001-deployment");
+	kn_world_delete(&w, KN_PLACEHOLDER, "hello");
+	kn_world_run(&w);
+	assert_string_equal(READY(&w), "True");
+	kn_world_patch(&w, KN_REVISION, "hello-00001", none);
+	kn_world_run(&w);
+	assert_memory_equal(READY(&w), "False RevisionFailed: Revision creation failed", 46);
+	kn_world_patch(&w, KN_ROUTE, "hello", none);
+	kn_world_run(&w);
+	assert_memory_equal(kn_world_condition(&w, KN_SERVICE, "hello", "RoutesReady"),
+			    "False NotOwned", 14);
+	kn_world_patch(&w, KN_CONFIGURATION, "hello", none);
+	kn_world_run(&w);
+	assert_memory_equal(kn_world_condition(&w, KN_SERVICE, "hello", "ConfigurationsReady"),
+			    "False NotOwned", 14);
+	kn_world_close(&w);
+}
+
 /* Somebody edits what we have made: it is put back, but for what is not ours to say. */
 static void
 edits_by_hand_are_undone(void **state)
@@ -805,6 +900,8 @@ main(void)
 		cmocka_unit_test(a_quota_is_shown),
 		cmocka_unit_test(names_by_the_user),
 		cmocka_unit_test(what_is_not_owned_stays),
+		cmocka_unit_test(what_was_of_an_earlier_one),
+		cmocka_unit_test(a_reference_that_is_taken_off),
 		cmocka_unit_test(edits_by_hand_are_undone),
 		cmocka_unit_test(deletion_takes_all),
 		cmocka_unit_test(what_was_deleted_is_made_anew),
