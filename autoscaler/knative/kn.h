@@ -11,11 +11,13 @@
  *  kn_machine      marks, rounds, plans that run, back-off
  *  kn_write        one write: its request, and what its answer means
  *  kn_watches      watches on all kinds
+ *  kn_foreign      objects that no watch shows
  *  kn_itself       is Knative Serving itself there?
  *  kn_output       services for the activators
  *  kn_holders      which DomainMapping has a name that several ask for
  *  kn_service, kn_configuration, kn_revision, kn_route, kn_domain_mapping    handlers
  *  kn_cache, kn_plan, kn_kind, kn_config    what handlers read and make
+ *  kn_spec         whether somebody has edited what we have made
  *
  * Thread: the autoscaler's only loop.
  *

@@ -6,6 +6,7 @@
 
 #include "autoscaler/knative/kn_buried.h"
 #include "autoscaler/knative/kn_cache.h"
+#include "autoscaler/knative/kn_foreign.h"
 #include "autoscaler/knative/kn_write.h"
 #include "autoscaler/kube/kube_http.h"
 #include "autoscaler/kube/kube_json.h"
@@ -21,7 +22,6 @@
 #define ROUND_MOST (5 * CLK_MS)
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (30 * CLK_S)
-#define FOREIGN_EVERY (30 * CLK_S)
 /* Plans that write, for one object: so many at once, and one each second in the long run.  Making a
  * Service takes fewer than ten.  So a fight with somebody who changes back what we write, or one of
  * ours with ourselves, costs the API server little. */
@@ -71,15 +71,6 @@ struct kn_tracking {
 	struct kn_trackers *trackers;
 };
 
-/* A foreign object that is read again. */
-struct kn_reading {
-	struct list_node node;
-	struct kn_machine *m;
-	enum kn_kind kind;
-	char *ns, *name;
-	struct kube_request *request;
-};
-
 struct kn_machine {
 	struct kn_machine_conf c;
 	void (*on_change)(void *);
@@ -88,7 +79,7 @@ struct kn_machine {
 	struct hmap items;    /* "KIND NS/NAME" */
 	struct list marked;   /* that do not run */
 	struct hmap trackers; /* "KIND NS/NAME" */
-	struct loop_timer round, change, foreign;
+	struct loop_timer round, change;
 	size_t running_n;
 	bool is_started, is_writer;
 	int kubernetes_minor;
@@ -96,7 +87,7 @@ struct kn_machine {
 	struct kn_item *asking;	   /* whose handler is being called */
 	struct kn_facts facts;	   /* c.facts, and a note of who asks */
 	struct kn_context context;
-	struct list readings;
+	struct kn_foreign *foreign;
 	struct kn_buried buried;
 };
 
@@ -199,8 +190,8 @@ on_cache_change(const struct kn_object *o, bool is_gone, void *arg)
 	mark(m, o->kind, o->ns, o->name);
 	mark_owner(m, o);
 	mark_trackers(m, o->kind, o->ns, o->name);
-	if (o->is_foreign && !is_gone && !loop_timer_pending(&m->foreign))
-		loop_timer_set(&m->foreign, FOREIGN_EVERY);
+	if (o->is_foreign && !is_gone)
+		kn_foreign_follow(m->foreign);
 	if (!loop_timer_pending(&m->change))
 		loop_timer_set(&m->change, 0);
 }
@@ -720,50 +711,10 @@ on_item_timer(void *arg)
 
 /* --- foreign objects --- */
 
-static void
-reading_free(struct kn_reading *r)
-{
-	list_remove(&r->m->readings, &r->node);
-	kube_http_cancel(&r->request);
-	free(r->name);
-	free(r->ns);
-	free(r);
-}
-
-static void
-on_foreign_answer(const struct kube_answer *a, void *arg)
-{
-	struct kn_reading *r = arg;
-	struct kn_machine *m = r->m;
-	json_t *object = a->status == 200 ? kn_answer_object(a) : NULL;
-
-	r->request = NULL;
-	if (object != NULL)
-		take_object(m, r->kind, object);
-	else if (a->status == 404)
-		kn_cache_remove(m->cache, r->kind, r->ns, r->name, NULL);
-	json_decref(object);
-	reading_free(r);
-}
-
-static const struct kube_call_ops foreign_ops = {.on_done = on_foreign_answer};
-
-static void
-read_foreign(struct kn_machine *m, const struct kn_object *o)
-{
-	struct kn_reading *r = xcalloc(1, sizeof *r);
-
-	r->m = m;
-	r->kind = o->kind;
-	r->ns = xstrdup(o->ns);
-	r->name = xstrdup(o->name);
-	list_push(&m->readings, &r->node);
-	r->request = kn_read_send(m->c.http, r->kind, r->ns, r->name, &foreign_ops, r);
-}
-
 static bool
-is_tracked(const struct kn_machine *m, const struct kn_object *o)
+is_tracked(const struct kn_object *o, void *arg)
 {
+	const struct kn_machine *m = arg;
 	char *key = key_of(o->kind, o->ns, o->name);
 	bool is = hmap_find(&m->trackers, key) != NULL;
 
@@ -771,33 +722,13 @@ is_tracked(const struct kn_machine *m, const struct kn_object *o)
 	return is;
 }
 
-/* Read the foreign objects that something still waits for; forget the others. */
 static void
-on_foreign_due(void *arg)
+on_foreign_read(enum kn_kind kind, const json_t *object, void *arg)
 {
-	struct kn_machine *m = arg;
-	bool is_any = false;
-	enum kn_kind kind;
-
-	for (kind = 0; kind < KN_KINDS_N; kind++) {
-		const struct kn_object *o = kn_cache_next(m->cache, kind, NULL, NULL), *next;
-
-		for (; o != NULL; o = next) {
-			next = kn_cache_next(m->cache, kind, NULL, o);
-			if (!o->is_foreign)
-				continue;
-			if (!is_tracked(m, o)) {
-				kn_cache_remove(m->cache, kind, o->ns, o->name, NULL);
-				continue;
-			}
-			is_any = true;
-			if (m->readings.n < RUNNING_MOST)
-				read_foreign(m, o);
-		}
-	}
-	if (is_any)
-		loop_timer_set(&m->foreign, FOREIGN_EVERY);
+	(void)take_object(arg, kind, object);
 }
+
+static const struct kn_foreign_ops foreign_ops = {is_tracked, on_foreign_read};
 
 /* --- life --- */
 
@@ -853,10 +784,9 @@ kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void 
 	hmap_init(&m->trackers);
 	kn_buried_init(&m->buried);
 	list_init(&m->marked);
-	list_init(&m->readings);
 	loop_timer_init(&m->round, c->loop, on_round, m);
 	loop_timer_init(&m->change, c->loop, on_change_due, m);
-	loop_timer_init(&m->foreign, c->loop, on_foreign_due, m);
+	m->foreign = kn_foreign_new(c->loop, c->http, m->cache, &foreign_ops, m);
 	return m;
 }
 
@@ -864,7 +794,6 @@ void
 kn_machine_free(struct kn_machine **mp)
 {
 	struct kn_machine *m = *mp;
-	struct list_node *node, *tmp;
 	void *item;
 	size_t at = 0;
 
@@ -873,9 +802,7 @@ kn_machine_free(struct kn_machine **mp)
 		return;
 	while (hmap_next(&m->items, &at, NULL, &item))
 		item_free(item);
-	LIST_FOREACH(&m->readings, node, tmp)
-		reading_free(container_of(node, struct kn_reading, node));
-	loop_timer_fini(&m->foreign);
+	kn_foreign_free(&m->foreign);
 	loop_timer_fini(&m->change);
 	loop_timer_fini(&m->round);
 	kn_cache_free(&m->cache);
