@@ -158,6 +158,10 @@ struct kn_plan {
 	struct kn_note *notes;
 	size_t notes_n;
 	int64_t again_ns; /* 0: no kn_plan_again() */
+	/* The last write is a status that is on the way to another one:
+	 * kn_plan_status_is_passing().
+	 */
+	bool has_passing_status;
 };
 
 void kn_plan_init(struct kn_plan *);
@@ -178,6 +182,11 @@ void kn_plan_replace(struct kn_plan *, const struct kn_object *, struct json_t *
 void kn_plan_patch(struct kn_plan *, const struct kn_object *, struct json_t *patch);
 /* Does nothing if the object has this status already. */
 void kn_plan_status(struct kn_plan *, const struct kn_object *, struct json_t *status);
+/* The status that was added, as the last write: nothing waits for it, and others will follow.  It
+ * is written only if it lasts for a while.  Does nothing if none was added. */
+void kn_plan_status_is_passing(struct kn_plan *);
+/* Take such a status away again. */
+void kn_plan_drop_passing_status(struct kn_plan *);
 /* In the background, only if it still has its uid.  That it is gone already is a success. */
 void kn_plan_delete(struct kn_plan *, const struct kn_object *);
 

@@ -20,6 +20,10 @@
 
 #define RUNNING_MOST 16 /* plans; kube_http sends half as many requests at a time */
 #define ROUND_MOST (5 * CLK_MS)
+/* A status on the way to another one is written once it has lasted for so long; while other objects
+ * wait for their turn, for so many times as long. */
+#define STATUS_PAUSE CLK_S
+#define STATUS_PAUSES_MOST 10
 #define BACKOFF_FIRST (100 * CLK_MS)
 #define BACKOFF_MOST (30 * CLK_S)
 /* Plans that write, for one object: so many at once, and one each second in the long run.  Making a
@@ -48,6 +52,7 @@ struct kn_item {
 	struct kn_run *run;	 /* NULL: its plan does not run */
 	bool is_marked_by_other; /* while it runs: by something else than its own writes … */
 	bool is_marked_by_self;	 /* … by these */
+	int64_t passing_ns;	 /* its status has been on the way to another one since; 0: no */
 	bool is_unrouted;	 /* its handler has heard of a Route that is not in use yet */
 	struct list trackings;	 /* struct kn_tracking, by `of_item` */
 	struct loop_timer timer;
@@ -648,6 +653,31 @@ may_write(struct kn_item *i, int64_t now_ns)
 	return false;
 }
 
+/* Many states of a status follow one another while an object becomes ready: leave those out that do
+ * not last. */
+static void
+put_off_status(struct kn_item *i, int64_t now_ns)
+{
+	struct kn_plan *plan = &i->run->plan;
+	int64_t lasts_ns;
+
+	/* An Event of the plan may tell of the status: it waits for no other write. */
+	if (!plan->has_passing_status || (plan->writes_n == 1 && plan->notes_n > 0)) {
+		i->passing_ns = 0;
+		return;
+	}
+	if (i->passing_ns == 0)
+		i->passing_ns = now_ns;
+	lasts_ns = now_ns - i->passing_ns;
+	if (lasts_ns >= STATUS_PAUSES_MOST * STATUS_PAUSE ||
+	    (lasts_ns >= STATUS_PAUSE && list_empty(&i->m->marked))) {
+		i->passing_ns = 0;
+		return;
+	}
+	kn_plan_drop_passing_status(plan);
+	kn_plan_again(plan, lasts_ns < STATUS_PAUSE ? STATUS_PAUSE - lasts_ns : STATUS_PAUSE);
+}
+
 static void
 run(struct kn_item *i, const struct kn_object *o)
 {
@@ -664,6 +694,7 @@ run(struct kn_item *i, const struct kn_object *o)
 	m->asking = i;
 	m->c.handlers->v[i->kind](&ctx, o, &i->run->plan);
 	m->asking = NULL;
+	put_off_status(i, ctx.now_ns);
 	untrack(i);
 	for (k = 0; k < i->run->plan.tracked_n; k++)
 		track(i, &i->run->plan.tracked[k]);

@@ -119,6 +119,20 @@ kn_plan_status(struct kn_plan *p, const struct kn_object *o, json_t *status)
 }
 
 void
+kn_plan_status_is_passing(struct kn_plan *p)
+{
+	p->has_passing_status = p->writes_n > 0 && p->writes[p->writes_n - 1].verb == KN_PUT_STATUS;
+}
+
+void
+kn_plan_drop_passing_status(struct kn_plan *p)
+{
+	CHECK(p->has_passing_status);
+	write_fini(&p->writes[--p->writes_n]);
+	p->has_passing_status = false;
+}
+
+void
 kn_plan_delete(struct kn_plan *p, const struct kn_object *o)
 {
 	add_to(p, KN_DELETE, o, NULL);

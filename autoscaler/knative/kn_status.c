@@ -1,5 +1,6 @@
 #include "autoscaler/knative/kn_status.h"
 
+#include <jansson.h>
 #include <string.h>
 
 #include "autoscaler/knative/kn_json.h"
@@ -28,6 +29,28 @@ move_last_first(struct kn_plan *plan)
 		plan->notes[i].after++;
 }
 
+/* Is the object as ready as it was, of the same generation, and is the rest of the difference
+ * nothing that another handler reads?  An object without conditions is not ready yet.  A failure
+ * is shown at once.  Of Configurations others read all, and of Services nothing. */
+static bool
+is_passing(enum kn_kind kind, const json_t *object, const json_t *next)
+{
+	static const char *const read[] = {"traffic", "annotations", "latestReadyRevisionName"};
+	const json_t *was = kn_json_at(object, "status", NULL);
+	const json_t *is = kn_json_at(next, "status", NULL);
+	bool is_first = json_object_get(was, "conditions") == NULL;
+	enum kn_truth truth = kn_condition_truth(is, KN_READY);
+	size_t i;
+
+	if (kind == KN_CONFIGURATION || truth == KN_FALSE ||
+	    truth != kn_condition_truth(was, KN_READY) || (!is_first && !kn_is_observed(object)))
+		return false;
+	for (i = 0; kind != KN_SERVICE && i < ARRAY_LEN(read); i++)
+		if (!kn_json_equal(json_object_get(was, read[i]), json_object_get(is, read[i])))
+			return false;
+	return true;
+}
+
 void
 kn_status_close(struct kn_status *s, const struct kn_context *ctx, const struct kn_object *o,
 		struct kn_plan *plan)
@@ -37,8 +60,12 @@ kn_status_close(struct kn_status *s, const struct kn_context *ctx, const struct 
 	kn_json_set(s->status, "conditions", kn_conditions_close(&s->conditions, ctx->wall_s));
 	kn_plan_status(plan, o, s->status);
 	s->status = NULL;
-	if (ctx->failure != NULL && plan->writes_n > before)
+	if (plan->writes_n == before)
+		return;
+	if (ctx->failure != NULL)
 		move_last_first(plan);
+	else if (is_passing(o->kind, s->document, plan->writes[before].body))
+		kn_plan_status_is_passing(plan);
 }
 
 void

@@ -42,6 +42,8 @@ struct kn_machine_world {
 	char notes[200];
 	bool is_routed;
 	bool wants_again;
+	const char *state; /* of which the handler is to make a status … */
+	bool is_passing;   /* … on the way to another one */
 	struct kn_machine *machine;
 	char failure[100]; /* that the handler was last shown; "": none */
 };

@@ -59,6 +59,10 @@ handle(const struct kn_context *ctx, const struct kn_object *o, struct kn_plan *
 		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "patched", 1));
 		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "again", 1));
 		put_state(o, plan, "patched");
+	} else if (says(o, "\"passing\"")) {
+		put_state(o, plan, world.state);
+		if (world.is_passing)
+			kn_plan_status_is_passing(plan);
 	} else if (says(o, "\"routed\"")) {
 		put_state(o, plan,
 			  ctx->facts->is_routed(ctx->facts, o->ns, o->name) ? "in use" : "waits");
@@ -185,6 +189,46 @@ test_comes_to_rest(void **state)
 	/* The object is known from the answer, without any watch. */
 	assert_non_null(kn_cache_find(kn_machine_cache(world.machine), KN_DEPLOYMENT, "n", "a"));
 	assert_true(world.changes > 0);
+}
+
+static void
+become(const char *state, bool is_passing)
+{
+	world.state = state;
+	world.is_passing = is_passing;
+	kn_machine_mark(world.machine, KN_SERVICE, "n", "a");
+	settle();
+}
+
+static void
+test_a_state_that_does_not_last_is_not_written(void **state)
+{
+	(void)state;
+	kn_machine_start(world.machine, 30);
+	add_service("a", "plain");
+	settle();
+	world.state = "one";
+	world.is_passing = true;
+	edit("a", "passing");
+	settle();
+	pass(CLK_S / 2);
+	become("two", true);
+	assert_string_equal(state_of("a"), "made");
+	pass(CLK_S / 2);
+	assert_string_equal(state_of("a"), "two");
+	assert_int_equal(world.statuses, 2);
+	become("three", true);
+	become("good", false);
+	assert_string_equal(state_of("a"), "good");
+	pass(3600 * CLK_S);
+	become("four", true);
+	become("good", true); /* as it is */
+	pass(3600 * CLK_S);
+	become("five", true);
+	assert_string_equal(state_of("a"), "good");
+	pass(CLK_S);
+	assert_string_equal(state_of("a"), "five");
+	assert_int_equal(world.statuses, 4);
 }
 
 static void
@@ -607,7 +651,7 @@ main(void)
 		TEST(test_delete),	     TEST(test_delete_gone),
 		TEST(test_delete_refused),   TEST(test_object_deleting),
 		TEST(test_writer),	     TEST(test_writer_lost),
-		TEST(test_again_and_routed),
+		TEST(test_again_and_routed), TEST(test_a_state_that_does_not_last_is_not_written),
 	};
 
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");
