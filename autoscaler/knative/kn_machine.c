@@ -7,6 +7,8 @@
 #include "autoscaler/knative/kn_buried.h"
 #include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_foreign.h"
+#include "autoscaler/knative/kn_json.h"
+#include "autoscaler/knative/kn_vain.h"
 #include "autoscaler/knative/kn_write.h"
 #include "autoscaler/kube/kube_http.h"
 #include "autoscaler/kube/kube_json.h"
@@ -94,6 +96,7 @@ struct kn_machine {
 	struct kn_context context;
 	struct kn_foreign *foreign;
 	struct kn_buried buried;
+	struct kn_vain vain;
 };
 
 /* --- marks --- */
@@ -190,8 +193,10 @@ on_cache_change(const struct kn_object *o, bool is_gone, void *arg)
 {
 	struct kn_machine *m = arg;
 
-	if (is_gone)
+	if (is_gone) {
 		kn_buried_add(&m->buried, o);
+		kn_vain_forget(&m->vain, o);
+	}
 	mark(m, o->kind, o->ns, o->name);
 	mark_owner(m, o);
 	mark_trackers(m, o->kind, o->ns, o->name);
@@ -469,6 +474,25 @@ version_for(const struct kn_run *run)
 	return w->rv;
 }
 
+static bool
+is_vain(const struct kn_machine *m, const struct kn_write *w)
+{
+	return kn_vain_has(&m->vain, w, kn_cache_find(m->cache, w->kind, w->ns, w->name));
+}
+
+/* The plan's last write was carried out, and the object has the version that it had before. */
+static void
+note_vain(struct kn_item *i)
+{
+	const struct kn_write *w = &i->run->plan.writes[i->run->at];
+	const struct kn_object *o = kn_cache_find(i->m->cache, w->kind, w->ns, w->name);
+
+	if (o != NULL && kn_vain_add(&i->m->vain, w, o))
+		log_warn(NULL, "the API server leaves an object as it is, it is written no more",
+			 "verb=%s kind=%s object=%s/%s for=%s/%s", kn_verb_name(w->verb),
+			 kn_kind_names(w->kind)->kind, w->ns, w->name, i->ns, i->name);
+}
+
 static void on_write_answer(const struct kube_answer *, void *);
 static const struct kube_call_ops write_ops = {.on_done = on_write_answer};
 
@@ -477,6 +501,8 @@ step(struct kn_item *i)
 {
 	struct kn_run *run = i->run;
 
+	while (run->at < run->plan.writes_n && is_vain(i->m, &run->plan.writes[run->at]))
+		run->at++;
 	record_notes(i);
 	if (run->at == run->plan.writes_n)
 		succeed(i);
@@ -525,6 +551,9 @@ take_write(struct kn_item *i, const json_t *object)
 
 	m->answering = i;
 	if (object != NULL) {
+		if (w->verb != KN_CREATE && w->verb != KN_DELETE &&
+		    strcmp(kn_json_text(meta, "resourceVersion", NULL), version_for(run)) == 0)
+			note_vain(i);
 		run->versions[run->at] = xstrdup(
 			json_string_value(json_object_get(meta, "resourceVersion")));
 		take_object(m, w->kind, object);
@@ -632,6 +661,18 @@ item_free(struct kn_item *i)
 	free(i);
 }
 
+/* Is there anything to be sent? */
+static bool
+has_work(const struct kn_item *i)
+{
+	size_t k;
+
+	for (k = 0; k < i->run->plan.writes_n; k++)
+		if (!is_vain(i->m, &i->run->plan.writes[k]))
+			return true;
+	return false;
+}
+
 /* May a plan that writes run now?  Else the object is looked at again as soon as one may. */
 static bool
 may_write(struct kn_item *i, int64_t now_ns)
@@ -699,7 +740,7 @@ run(struct kn_item *i, const struct kn_object *o)
 	for (k = 0; k < i->run->plan.tracked_n; k++)
 		track(i, &i->run->plan.tracked[k]);
 	i->run->versions = xcalloc(i->run->plan.writes_n + 1, sizeof *i->run->versions);
-	if (i->run->plan.writes_n == 0 || may_write(i, ctx.now_ns))
+	if (!has_work(i) || may_write(i, ctx.now_ns))
 		step(i);
 	else
 		stop(i, false);
@@ -814,6 +855,7 @@ kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void 
 	hmap_init(&m->items);
 	hmap_init(&m->trackers);
 	kn_buried_init(&m->buried);
+	kn_vain_init(&m->vain);
 	list_init(&m->marked);
 	loop_timer_init(&m->round, c->loop, on_round, m);
 	loop_timer_init(&m->change, c->loop, on_change_due, m);
@@ -837,6 +879,7 @@ kn_machine_free(struct kn_machine **mp)
 	loop_timer_fini(&m->change);
 	loop_timer_fini(&m->round);
 	kn_cache_free(&m->cache);
+	kn_vain_fini(&m->vain);
 	kn_buried_fini(&m->buried);
 	hmap_fini(&m->trackers);
 	hmap_fini(&m->items);

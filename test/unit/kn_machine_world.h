@@ -44,6 +44,7 @@ struct kn_machine_world {
 	bool wants_again;
 	const char *state; /* of which the handler is to make a status … */
 	bool is_passing;   /* … on the way to another one */
+	bool is_stubborn;  /* a PATCH changes nothing */
 	struct kn_machine *machine;
 	char failure[100]; /* that the handler was last shown; "": none */
 };

@@ -50,6 +50,9 @@ handle(const struct kn_context *ctx, const struct kn_object *o, struct kn_plan *
 	} else if (says(o, "\"restless\"")) {
 		kn_plan_patch(plan, d,
 			      json_pack("{s:{s:I}}", "spec", "patched", (json_int_t)world.handled));
+	} else if (says(o, "\"vain\"")) {
+		kn_plan_patch(plan, d, json_pack("{s:{s:i}}", "spec", "patched", 1));
+		put_state(o, plan, "written");
 	} else if (says(o, "\"doomed\"") && !d->is_deleting) {
 		kn_plan_delete(plan, d);
 	} else if (says(o, "\"cleared\"") && !d->is_deleting) {
@@ -450,6 +453,55 @@ test_label_taken_off(void **state)
 	assert_int_equal(world.creates, 1);
 }
 
+static void
+write_in_vain(void *arg)
+{
+	json_t *copy;
+	unsigned writes;
+	int i;
+
+	(void)arg;
+	log_open(LOG_WARN, LOG_LOGFMT, "t_kn_machine");
+	world.is_stubborn = true;
+	writes = world.writes;
+	for (i = 0; i < 100; i++) {
+		edit("a", "vain");
+		settle();
+	}
+	assert_string_equal(state_of("a"), "written");
+	assert_int_equal(world.writes, writes + 2); /* the patch, and the status */
+	/* Once the object differs, it is tried again. */
+	copy = json_deep_copy(hmap_find(&world.objects, DEPLOYMENTS "/a"));
+	json_object_set_new(copy, "spec", json_pack("{s:i}", "edited", 1));
+	stamp(copy);
+	store(DEPLOYMENTS "/a", copy);
+	watch(KN_DEPLOYMENT, DEPLOYMENTS "/a");
+	settle();
+	assert_int_equal(world.writes, writes + 3);
+	world.is_stubborn = false;
+	edit("a", "vain");
+	settle();
+	assert_int_equal(world.writes, writes + 3);
+	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");
+}
+
+/* The server, or a webhook, undoes what is written: that is tried once, and logged. */
+static void
+test_in_vain(void **state)
+{
+	char *log, *at;
+
+	(void)state;
+	kn_machine_start(world.machine, 30);
+	add_service("a", "plain");
+	settle();
+	log = unit_stderr_of(write_in_vain, NULL);
+	at = strstr(log, "leaves an object as it is");
+	assert_non_null(at);
+	assert_null(strstr(log, "again and again"));
+	free(log);
+}
+
 /* A handler that is never content writes once a second, no more. */
 static void
 test_again_and_again(void **state)
@@ -642,16 +694,27 @@ main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
-		TEST(test_comes_to_rest),    TEST(test_many),
-		TEST(test_lost_answer),	     TEST(test_lost_request),
-		TEST(test_foreign),	     TEST(test_foreign_forgotten),
-		TEST(test_failure),	     TEST(test_conflict),
-		TEST(test_buried),	     TEST(test_label_taken_off),
-		TEST(test_again_and_again),  TEST(test_gone),
-		TEST(test_delete),	     TEST(test_delete_gone),
-		TEST(test_delete_refused),   TEST(test_object_deleting),
-		TEST(test_writer),	     TEST(test_writer_lost),
-		TEST(test_again_and_routed), TEST(test_a_state_that_does_not_last_is_not_written),
+		TEST(test_comes_to_rest),
+		TEST(test_many),
+		TEST(test_lost_answer),
+		TEST(test_lost_request),
+		TEST(test_foreign),
+		TEST(test_foreign_forgotten),
+		TEST(test_failure),
+		TEST(test_conflict),
+		TEST(test_buried),
+		TEST(test_label_taken_off),
+		TEST(test_again_and_again),
+		TEST(test_gone),
+		TEST(test_in_vain),
+		TEST(test_delete),
+		TEST(test_delete_gone),
+		TEST(test_delete_refused),
+		TEST(test_object_deleting),
+		TEST(test_writer),
+		TEST(test_writer_lost),
+		TEST(test_again_and_routed),
+		TEST(test_a_state_that_does_not_last_is_not_written),
 	};
 
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");
