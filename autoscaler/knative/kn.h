@@ -216,7 +216,7 @@ struct kn_context {
 	const struct kn_facts *facts;
 	const struct settings *settings;
 	const struct kn_failure *failure; /* NULL: none */
-	int64_t wall_s;			  /* since 1970 */
+	int64_t wall_s;			  /* since 1970, by kn_clock */
 	int64_t now_ns;			  /* clk_now() */
 	int kubernetes_minor;		  /* of the server's version 1.N; 0: unknown */
 };

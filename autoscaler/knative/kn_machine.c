@@ -8,6 +8,7 @@
 #include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_foreign.h"
 #include "autoscaler/knative/kn_json.h"
+#include "autoscaler/knative/kn_time.h"
 #include "autoscaler/knative/kn_vain.h"
 #include "autoscaler/knative/kn_write.h"
 #include "autoscaler/kube/kube_http.h"
@@ -95,6 +96,7 @@ struct kn_machine {
 	struct kn_facts facts;	   /* c.facts, and a note of who asks */
 	struct kn_context context;
 	struct kn_foreign *foreign;
+	struct kn_clock clock;
 	struct kn_buried buried;
 	struct kn_vain vain;
 };
@@ -634,12 +636,14 @@ ask_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const c
 const struct kn_context *
 kn_machine_context(struct kn_machine *m)
 {
+	int64_t now = clk_now();
+
 	m->context = (struct kn_context){.cache = m->cache,
 					 .config = m->c.config,
 					 .facts = &m->facts,
 					 .settings = m->c.settings,
-					 .wall_s = clk_wall() / CLK_S,
-					 .now_ns = clk_now(),
+					 .wall_s = kn_clock_ns(&m->clock, clk_wall(), now) / CLK_S,
+					 .now_ns = now,
 					 .kubernetes_minor = m->kubernetes_minor};
 	return &m->context;
 }

@@ -356,7 +356,7 @@ starting_s(const struct revision_reconcile *r)
 
 	if (strcmp(kn_json_text(active, "status", NULL), "Unknown") != 0 || since_s == -1)
 		return 0;
-	return r->ctx->wall_s - since_s;
+	return MAX(r->ctx->wall_s - since_s, 0); /* written by a clock that was ahead */
 }
 
 /* The end of waiting for a first start; true: it has come, or had come before. */

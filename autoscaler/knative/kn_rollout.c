@@ -259,6 +259,7 @@ step_part(struct kn_rollout_part *p, const struct kn_target *goal, int64_t durat
 {
 	if (p->n > 1 && is_used && p->started_ns > 0 && p->step_ns == 0)
 		plan_steps(p, duration_s, now_ns);
+	p->next_ns = MIN(p->next_ns, now_ns + p->step_ns); /* written by a clock that was ahead */
 	if (p->percent != goal->percent)
 		set_percent(p, goal->percent);
 	if (strcmp(p->revisions[p->n - 1].name, goal->revision) != 0)

@@ -16,7 +16,7 @@ now(void)
 static int64_t
 wall(void)
 {
-	return 1000 * CLK_S + world.now;
+	return 1000 * CLK_S + world.now + world.wall_step;
 }
 
 static struct test_timer *

@@ -29,7 +29,7 @@ struct kube_request {
 enum fault { NONE, LOST_BEFORE, LOST_AFTER, REFUSED, UNAVAILABLE, DELETE_REFUSED };
 
 struct kn_machine_world {
-	int64_t now;
+	int64_t now, wall_step;
 	struct list timers; /* struct test_timer */
 	struct list requests;
 	struct hmap objects; /* by path: json_t */

@@ -689,6 +689,21 @@ test_again_and_routed(void **state)
 	assert_int_equal(world.handled, handled + 4);
 }
 
+/* Deadlines are neither over at once nor further away, whatever is done to the machine's clock. */
+static void
+test_clock(void **state)
+{
+	int64_t before = kn_machine_context(world.machine)->wall_s;
+
+	(void)state;
+	world.wall_step = 600 * CLK_S;
+	world.now += 10 * CLK_S;
+	assert_in_range(kn_machine_context(world.machine)->wall_s, before + 10, before + 12);
+	world.wall_step = -600 * CLK_S;
+	world.now += 10 * CLK_S;
+	assert_in_range(kn_machine_context(world.machine)->wall_s, before + 19, before + 21);
+}
+
 int
 main(void)
 {
@@ -715,6 +730,7 @@ main(void)
 		TEST(test_writer_lost),
 		TEST(test_again_and_routed),
 		TEST(test_a_state_that_does_not_last_is_not_written),
+		TEST(test_clock),
 	};
 
 	log_open(LOG_ERROR, LOG_LOGFMT, "t_kn_machine");

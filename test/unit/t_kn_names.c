@@ -112,6 +112,29 @@ times(void **state)
 	assert_int_equal(kn_time_parse("2025-11-30T10:53:20.5Z"), -1);
 }
 
+#define S INT64_C(1000000000)
+
+static void
+a_clock_that_does_not_step(void **state)
+{
+	struct kn_clock c = {0};
+	const int64_t at = INT64_C(1764500000) * S;
+
+	(void)state;
+	assert_int_equal(kn_clock_ns(&c, at, 7 * S), at);
+	assert_int_equal(kn_clock_ns(&c, at + 10 * S, 17 * S), at + 10 * S);
+	/* Ahead by 10 minutes: 10 % faster until they are made good. */
+	assert_int_equal(kn_clock_ns(&c, at + 611 * S, 18 * S), at + 11 * S + S / 10);
+	assert_int_equal(kn_clock_ns(&c, at + 3611 * S, 3018 * S), at + 3311 * S + S / 10);
+	assert_int_equal(kn_clock_ns(&c, at + 6611 * S, 6018 * S), at + 6611 * S);
+	/* Back: slower, and never back. */
+	assert_int_equal(kn_clock_ns(&c, at + 6312 * S, 6019 * S), at + 6612 * S - S / 10);
+	assert_int_equal(kn_clock_ns(&c, at + 6312 * S, 6019 * S), at + 6612 * S - S / 10);
+	assert_int_equal(kn_clock_ns(&c, at + 9312 * S, 9019 * S), at + 9312 * S);
+	/* A clock that was never set. */
+	assert_int_equal(kn_clock_ns(&c, at + 99312 * S, 9020 * S), at + 99312 * S);
+}
+
 /* --- conditions --- */
 
 static const char *const two[] = {"A", "B", NULL};
@@ -262,6 +285,7 @@ main(void)
 		cmocka_unit_test(lists_of_names),
 		cmocka_unit_test(equal_documents),
 		cmocka_unit_test(times),
+		cmocka_unit_test(a_clock_that_does_not_step),
 		cmocka_unit_test(ready_follows_from_its_dependents),
 		cmocka_unit_test(times_change_with_what_is_said),
 		cmocka_unit_test(the_latest_failure_is_ready_s),

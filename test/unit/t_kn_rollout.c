@@ -117,6 +117,25 @@ steps_follow_from_the_first(void **state)
 	story_close(&s);
 }
 
+/* Before this process began the clock was an hour ahead. */
+static void
+a_step_is_never_further_away_than_its_length(void **state)
+{
+	struct story s;
+
+	(void)state;
+	story_open(&s);
+	assert_step("a 100", &s, "a", 100, "", 120, false, NOW + 3600 * S);
+	assert_step("a 99 b 1", &s, "b", 100, "", 120, true, NOW + 3600 * S);
+	assert_step("a 99 b 1", &s, "b", 100, "", 120, true, NOW + 3640 * S);
+	assert_int_equal(s.next_ns, NOW + 3680 * S);
+	assert_step("a 99 b 1", &s, "b", 100, "", 120, true, NOW + 50 * S);
+	assert_int_equal(s.next_ns, NOW + 90 * S);
+	assert_step("a 49 b 51", &s, "b", 100, "", 120, true, NOW + 90 * S);
+	assert_step("b 100", &s, "b", 100, "", 120, true, NOW + 130 * S);
+	story_close(&s);
+}
+
 static void
 another_one_meanwhile(void **state)
 {
@@ -221,6 +240,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(steps_follow_from_the_first),
+		cmocka_unit_test(a_step_is_never_further_away_than_its_length),
 		cmocka_unit_test(another_one_meanwhile),
 		cmocka_unit_test(percents_that_change),
 		cmocka_unit_test(what_does_not_fit),
