@@ -179,7 +179,7 @@ kn_watches_use(struct kn_watches *all, const struct str_list *namespaces)
 	for (kind = 0; kind < KN_KINDS_N; kind++) {
 		const char *only = kn_kind_names(kind)->ns;
 
-		if (only != NULL || namespaces->n == 0) {
+		if (only != NULL || namespaces == NULL) {
 			need(all, kind, only);
 			continue;
 		}

@@ -10,14 +10,15 @@ struct kn_watches; /* opaque */
 struct kube_watch_shared;
 struct str_list;
 
-/* namespaces, which is copied: empty: all.  on_listed: a watch has listed its objects for the first
+/* namespaces, which are copied: NULL: all.  on_listed: a watch has listed its objects for the first
  * time, or was refused for the first time; it is called from the loop. */
 NODISCARD struct kn_watches *kn_watches_new(struct kube_watch_shared *, struct kn_cache *,
 					    const struct str_list *namespaces,
 					    void (*on_listed)(void *), void *arg);
 void kn_watches_free(struct kn_watches **);
 
-/* Other namespaces are watched from now on.  The objects of those that are not go. */
+/* Other namespaces are watched from now on, or all (NULL).  The objects of those that are not go.
+ */
 void kn_watches_use(struct kn_watches *, const struct str_list *namespaces);
 
 /* Has each listed its objects? */

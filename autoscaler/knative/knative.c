@@ -13,6 +13,7 @@
 #include "autoscaler/knative/kn_watches.h"
 #include "autoscaler/kube/kube_fields.h"
 #include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_namespaces.h"
 #include "autoscaler/kube/kube_watch.h"
 #include "common/clk.h"
 #include "common/file.h"
@@ -275,9 +276,13 @@ static void
 on_patience_over(void *arg)
 {
 	struct kn_controllers *k = arg;
-	const char *why = k->watches != NULL  ? kn_watches_refusal(k->watches)
-			  : k->itself != NULL ? kn_itself_refusal(k->itself)
-					      : NULL;
+	const char *why = NULL;
+
+	if (k->watches != NULL)
+		why = kn_watches_refusal(k->watches);
+	else if (k->itself != NULL)
+		why = kn_itself_is_known(k->itself) ? kube_namespaces_error(k->c.namespaces)
+						    : kn_itself_refusal(k->itself);
 
 	if (k->is_known)
 		return;
@@ -288,6 +293,15 @@ on_patience_over(void *arg)
 	log_error(NULL, "Knative's services are not served: its objects cannot be read",
 		  "waited_s=%lld err=%s", (long long)(PATIENCE / CLK_S), why);
 	set_known(k);
+}
+
+/* In all the namespaces that the conf file admits, once these are known. */
+static void
+watch(struct kn_controllers *k)
+{
+	if (kube_namespaces_are_listed(k->c.namespaces))
+		k->watches = kn_watches_new(k->c.shared, kn_machine_cache(k->machine),
+					    kube_namespaces_get(k->c.namespaces), on_listed, k);
 }
 
 /* Knative Serving itself is known to be there, or not. */
@@ -310,8 +324,7 @@ on_itself(void *arg)
 	k->is_refused = is_there;
 	kn_machine_set_writer(k->machine, k->is_writer && !is_there);
 	if (!is_there && k->watches == NULL)
-		k->watches = kn_watches_new(k->c.shared, kn_machine_cache(k->machine),
-					    &k->c.settings->autoscaler.namespaces, on_listed, k);
+		watch(k);
 	else if (is_there && !k->is_known)
 		set_known(k);
 }
@@ -352,13 +365,24 @@ on_ask(void *arg)
 
 /* --- life --- */
 
+/* Until those that are selected are listed for the first time, what there was goes on. */
+void
+knative_use_namespaces(struct kn_controllers *k)
+{
+	if (!kube_namespaces_are_listed(k->c.namespaces))
+		return;
+	if (k->watches != NULL)
+		kn_watches_use(k->watches, kube_namespaces_get(k->c.namespaces));
+	else if (k->itself != NULL && kn_itself_is_known(k->itself) && !k->is_refused)
+		watch(k);
+}
+
 void
 knative_use(struct kn_controllers *k, const struct settings *settings)
 {
 	k->c.settings = settings;
 	kn_machine_use(k->machine, settings);
-	if (k->watches != NULL)
-		kn_watches_use(k->watches, &settings->autoscaler.namespaces);
+	knative_use_namespaces(k);
 }
 
 void

@@ -16,6 +16,7 @@
 struct kn_claims;
 struct kn_revision_facts;
 struct kn_controllers; /* opaque */
+struct kube_namespaces;
 struct kube_recorder;
 struct kube_watch_shared;
 struct service_conf;
@@ -25,7 +26,8 @@ struct settings;
 struct knative_conf {
 	struct kube_watch_shared *shared;
 	struct kube_recorder *recorder;
-	const struct settings *settings; /* until knative_use() */
+	struct kube_namespaces *namespaces; /* nothing is read or written in others */
+	const struct settings *settings;    /* until knative_use() */
 	/* As kn_facts.revision. */
 	bool (*revision)(const char *ns, const char *deployment, struct kn_revision_facts *,
 			 void *arg);
@@ -36,7 +38,10 @@ struct knative_conf {
 
 NODISCARD struct kn_controllers *knative_open(const struct knative_conf *);
 void knative_close(struct kn_controllers **);
+/* Other settings are in effect, after kube_namespaces_use(). */
 void knative_use(struct kn_controllers *, const struct settings *);
+/* The namespaces have changed. */
+void knative_use_namespaces(struct kn_controllers *);
 /* Does this process write?  It does until it is called. */
 void knative_set_writer(struct kn_controllers *, bool);
 

@@ -12,6 +12,7 @@
 #include "autoscaler/knative/knative.h"
 #include "autoscaler/kube/kube_config.h"
 #include "autoscaler/kube/kube_http.h"
+#include "autoscaler/kube/kube_namespaces.h"
 #include "autoscaler/kube/kube_recorder.h"
 #include "autoscaler/kube/kube_watch.h"
 #include "autoscaler/kubernetes/kube_collection.h"
@@ -44,6 +45,7 @@ struct kube_driver {
 	struct kube_workloads workloads;
 	struct kube_collections *collections;
 	struct kube_pods *pods;
+	struct kube_namespaces *namespaces;
 	struct kube_services *services; /* NULL: annotations are not read */
 	struct kn_controllers *knative; /* NULL: Knative's objects are not served */
 	struct kube_found found;	/* the services of both */
@@ -322,6 +324,7 @@ on_back(int64_t since_ns, void *arg)
 
 	log_info(NULL, "API server answers again", "away_ms=%lld",
 		 (long long)((clk_now() - since_ns) / CLK_MS));
+	kube_namespaces_reconnect(d->namespaces, since_ns);
 	if (d->services != NULL)
 		kube_services_reconnect(d->services, since_ns);
 	if (d->knative != NULL)
@@ -356,21 +359,29 @@ on_services_change(void *arg)
 	d->driver.ops->on_services(d->driver.arg);
 }
 
+static void
+on_namespaces_change(void *arg)
+{
+	struct kube_driver *d = arg;
+
+	if (d->knative != NULL)
+		knative_use_namespaces(d->knative);
+	on_services_change(d);
+}
+
 /* --- life --- */
 
 /* is_reload: the services are described already. */
 static void
-watch_annotations(struct kube_driver *d, const struct settings *s, bool is_reload)
+watch_annotations(struct kube_driver *d, bool is_reload)
 {
-	if (d->services != NULL)
-		kube_services_use(d->services, s);
-	else if (s->autoscaler.namespaces.n > 0 || s->autoscaler.namespace_selector != NULL)
+	if (d->services == NULL && kube_namespaces_get(d->namespaces) != NULL)
 		d->services = kube_services_new(
 			&(struct kube_services_conf){.shared = &d->shared,
 						     .kinds = d->kinds,
 						     .collections = d->collections,
 						     .recorder = d->recorder,
-						     .settings = s,
+						     .namespaces = d->namespaces,
 						     .is_known = is_reload},
 			on_services_change, d);
 }
@@ -388,6 +399,7 @@ open_knative(struct kube_driver *d, const struct settings *s)
 {
 	const struct knative_conf conf = {.shared = &d->shared,
 					  .recorder = d->recorder,
+					  .namespaces = d->namespaces,
 					  .settings = s,
 					  .revision = on_facts,
 					  .on_services = on_services_change,
@@ -401,7 +413,8 @@ kubernetes_use_settings(struct driver *driver, const struct settings *s)
 {
 	struct kube_driver *d = of(driver);
 
-	watch_annotations(d, s, true);
+	kube_namespaces_use(d->namespaces, s);
+	watch_annotations(d, true);
 	if (d->knative != NULL)
 		knative_use(d->knative, s);
 }
@@ -429,7 +442,8 @@ kubernetes_open(struct loop *loop, const struct settings *s, const struct driver
 			    on_reconcile, d);
 	d->collections = kube_collections_new(&d->shared, &d->workloads);
 	d->pods = kube_pods_new(&d->shared, &d->workloads);
-	watch_annotations(d, s, false);
+	d->namespaces = kube_namespaces_new(&d->shared, s, on_namespaces_change, d);
+	watch_annotations(d, false);
 	if (s->autoscaler.knative)
 		open_knative(d, s);
 	return &d->driver;
@@ -471,6 +485,7 @@ finish_close(struct kube_driver *d)
 	kube_pods_free(&d->pods);
 	knative_close(&d->knative);
 	kube_services_free(&d->services);
+	kube_namespaces_free(&d->namespaces);
 	kube_found_fini(&d->found);
 	kube_collections_free(&d->collections);
 	kube_workloads_fini(&d->workloads);

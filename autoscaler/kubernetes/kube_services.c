@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autoscaler/kube/kube_json.h"
+#include "autoscaler/kube/kube_namespaces.h"
 #include "autoscaler/kube/kube_recorder.h"
 #include "autoscaler/kube/kube_watch.h"
 #include "autoscaler/kubernetes/kube_annotated.h"
@@ -11,7 +12,6 @@
 #include "autoscaler/kubernetes/kube_kind.h"
 #include "autoscaler/kubernetes/kube_object.h"
 #include "common/clk.h"
-#include "common/hmap.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -45,12 +45,7 @@ struct kube_services {
 	void *arg;
 	struct kube_annotated *annotated;
 	struct list namespaces;
-	struct kube_watch *selection; /* of namespaces, by selector; NULL: none is set */
-	char *selector;		      /* namespace_selector, or NULL */
-	struct hmap selected;	      /* names that match it */
-	struct hmap listed;	      /* names that the list being read has shown */
-	bool is_selection_listed;     /* once, or it is not readable */
-	bool is_known;		      /* everything was listed once: the services are complete */
+	bool is_known; /* everything was listed once: the services are complete */
 	bool is_changed;
 	struct loop_timer timer;
 };
@@ -235,18 +230,14 @@ drop(struct services_namespace *ns)
 void
 kube_services_need(struct kube_services *s)
 {
-	const struct str_list *named = &s->c.settings->autoscaler.namespaces;
+	const struct str_list *names = kube_namespaces_get(s->c.namespaces);
 	struct list_node *node, *tmp;
-	const char *name;
-	void *unused;
-	size_t i, at = 0;
+	size_t i;
 
 	LIST_FOREACH(&s->namespaces, node, tmp)
 		container_of(node, struct services_namespace, node)->is_needed = false;
-	for (i = 0; i < named->n; i++)
-		need(s, named->v[i]);
-	while (hmap_next(&s->selected, &at, &name, &unused))
-		need(s, name);
+	for (i = 0; names != NULL && i < names->n; i++)
+		need(s, names->v[i]);
 	LIST_FOREACH(&s->namespaces, node, tmp) {
 		struct services_namespace *ns = container_of(node, struct services_namespace, node);
 
@@ -255,82 +246,17 @@ kube_services_need(struct kube_services *s)
 	}
 }
 
-/* --- the selection of namespaces --- */
-
-static void
-on_selection_list_begin(void *arg)
-{
-	struct kube_services *s = arg;
-
-	hmap_fini(&s->listed);
-	hmap_init(&s->listed);
-}
-
-static void
-on_namespace(const struct kube_event *ev, void *arg)
-{
-	struct kube_services *s = arg;
-	bool is_gone = ev->type == KUBE_DELETED;
-
-	if (is_gone != (hmap_find(&s->selected, ev->name) == NULL))
-		changed(s);
-	if (is_gone) {
-		hmap_remove(&s->selected, ev->name);
-		hmap_remove(&s->listed, ev->name);
-	} else {
-		hmap_put(&s->selected, ev->name, s);
-		hmap_put(&s->listed, ev->name, s);
-	}
-}
-
-static void
-on_selection_list_end(void *arg)
-{
-	struct kube_services *s = arg;
-	const char *name;
-	void *unused;
-	size_t at = 0;
-
-	while (hmap_next(&s->selected, &at, &name, &unused))
-		if (hmap_find(&s->listed, name) == NULL) {
-			hmap_remove(&s->selected, name);
-			at = 0;
-		}
-	s->is_selection_listed = true;
-	changed(s);
-}
-
-static void
-on_selection_error(const char *why, void *arg)
-{
-	struct kube_services *s = arg;
-
-	if (why == NULL)
-		return;
-	log_warn(NULL, "cannot watch namespaces", "namespace_selector=%s err=%s", s->selector, why);
-	s->is_selection_listed = true;
-	changed(s);
-}
-
-static const struct kube_watch_ops selection_ops = {on_selection_list_begin, on_namespace,
-						    on_selection_list_end, on_selection_error};
-
 /* --- the services --- */
 
 /* kube_services_need() was called since the last namespace was selected. */
 static bool
 has_all_namespaces(struct kube_services *s)
 {
-	const struct str_list *named = &s->c.settings->autoscaler.namespaces;
-	const char *name;
-	void *unused;
-	size_t i, at = 0;
+	const struct str_list *names = kube_namespaces_get(s->c.namespaces);
+	size_t i;
 
-	for (i = 0; i < named->n; i++)
-		if (find_namespace(s, named->v[i]) == NULL)
-			return false;
-	while (hmap_next(&s->selected, &at, &name, &unused))
-		if (find_namespace(s, name) == NULL)
+	for (i = 0; names != NULL && i < names->n; i++)
+		if (find_namespace(s, names->v[i]) == NULL)
 			return false;
 	return true;
 }
@@ -340,7 +266,9 @@ is_all_listed(struct kube_services *s)
 {
 	struct list_node *node, *tmp;
 
-	if ((s->selection != NULL && !s->is_selection_listed) || !has_all_namespaces(s))
+	if ((!kube_namespaces_are_listed(s->c.namespaces) &&
+	     kube_namespaces_error(s->c.namespaces) == NULL) ||
+	    !has_all_namespaces(s))
 		return false;
 	LIST_FOREACH(&s->namespaces, node, tmp) {
 		const struct services_namespace *ns = container_of(node, struct services_namespace,
@@ -398,47 +326,12 @@ kube_services_reconnect(struct kube_services *s, int64_t since_ns)
 {
 	struct list_node *node, *tmp;
 
-	if (s->selection != NULL)
-		kube_watch_reconnect(s->selection, since_ns);
 	LIST_FOREACH(&s->namespaces, node, tmp)
 		kube_watch_reconnect(container_of(node, struct services_namespace, node)->services,
 				     since_ns);
 }
 
 /* --- life --- */
-
-/* Watch the namespaces that match the selector of the settings.  Those of the selector before
- * stay until the new list is there. */
-static void
-watch_selection(struct kube_services *s)
-{
-	struct kube_watch_conf conf = {
-		.group_path = "/api/v1", .group = "", .plural = "namespaces"};
-
-	text_replace(&s->selector, s->c.settings->autoscaler.namespace_selector);
-	conf.labels = s->selector;
-	kube_watch_free(&s->selection);
-	if (s->selector != NULL) {
-		s->selection = kube_watch_new(s->c.shared, &conf, &selection_ops, s);
-		return;
-	}
-	hmap_fini(&s->selected);
-	hmap_init(&s->selected);
-}
-
-static bool
-is_same_text(const char *a, const char *b)
-{
-	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-void
-kube_services_use(struct kube_services *s, const struct settings *settings)
-{
-	s->c.settings = settings;
-	if (!is_same_text(s->selector, settings->autoscaler.namespace_selector))
-		watch_selection(s);
-}
 
 struct kube_services *
 kube_services_new(const struct kube_services_conf *c, void (*on_change)(void *), void *arg)
@@ -451,10 +344,7 @@ kube_services_new(const struct kube_services_conf *c, void (*on_change)(void *),
 	s->arg = arg;
 	s->annotated = kube_annotated_new();
 	list_init(&s->namespaces);
-	hmap_init(&s->selected);
-	hmap_init(&s->listed);
 	loop_timer_init(&s->timer, c->shared->loop, on_timer, s);
-	watch_selection(s);
 	return s;
 }
 
@@ -470,10 +360,6 @@ kube_services_free(struct kube_services **sp)
 	loop_timer_fini(&s->timer);
 	LIST_FOREACH(&s->namespaces, node, tmp)
 		namespace_free(container_of(node, struct services_namespace, node));
-	kube_watch_free(&s->selection);
-	hmap_fini(&s->listed);
-	hmap_fini(&s->selected);
 	kube_annotated_free(&s->annotated);
-	free(s->selector);
 	free(s);
 }

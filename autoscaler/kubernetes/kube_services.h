@@ -1,8 +1,7 @@
 /* kube_services - services that come from annotations.  It watches the Deployments and Services
- * of the namespaces that the conf file names (`namespaces`) or selects (`namespace_selector`),
- * passes them to kube_annotated.c, which makes services of them, and creates an Event about
- * each object that is refused.
- * Thread: the autoscaler's only loop. */
+ * of the namespaces that the conf file admits (kube_namespaces.h), passes them to kube_annotated.c,
+ * which makes services of them, and creates an Event about each object that is refused. Thread: the
+ * autoscaler's only loop. */
 #ifndef AUTOSCALER_KUBERNETES_KUBE_SERVICES_H
 #define AUTOSCALER_KUBERNETES_KUBE_SERVICES_H
 
@@ -10,6 +9,7 @@
 
 struct kube_collections;
 struct kube_kinds;
+struct kube_namespaces;
 struct kube_recorder;
 struct kube_services; /* opaque */
 struct kube_watch_shared;
@@ -20,7 +20,7 @@ struct kube_services_conf {
 	struct kube_kinds *kinds;
 	struct kube_collections *collections;
 	struct kube_recorder *recorder;
-	const struct settings *settings; /* until kube_services_use() */
+	struct kube_namespaces *namespaces;
 	/* The services are described already: until the namespaces are listed, they have none. */
 	bool is_known;
 };
@@ -31,12 +31,8 @@ NODISCARD struct kube_services *kube_services_new(const struct kube_services_con
 						  void (*on_change)(void *), void *arg);
 void kube_services_free(struct kube_services **);
 
-/* Other settings are in effect.  A namespace that is new counts once it is listed; the others go
- * on.  kube_services_need() follows. */
-void kube_services_use(struct kube_services *, const struct settings *);
-
 /* Between kube_collections_begin() and kube_collections_end(): the Deployments of all these
- * namespaces are needed. */
+ * namespaces are needed.  A namespace that is new counts once it is listed; the others go on. */
 void kube_services_need(struct kube_services *);
 
 /* driver_class.services */

@@ -189,6 +189,54 @@ def test_only_the_namespaces_that_are_named(tmp_path):
             wait_until(lambda: others.list("configurations"), what="the other namespace")
 
 
+def test_only_the_namespaces_that_are_selected(tmp_path):
+    """Those of other labels are left alone, also once a label is taken off, and after a restart
+    while namespaces cannot be read."""
+    with cluster(tmp_path) as kube:
+        def label(value):
+            kube.api.call("PATCH", "/api/v1/namespaces/" + kube.namespace,
+                          {"metadata": {"labels": {"team": value}}}, MERGE)
+
+        kube.api.call("POST", "/api/v1/namespaces", {"metadata": {
+            "name": "other", "labels": {"team": "other"}}})
+        label("other")
+        with knative(tmp_path, kube, 'namespace_selector = "team=ours"') as s:
+            mine, others = Objects(kube), Objects(kube, namespace="other")
+            ksvc(mine, "mine")
+            ksvc(others, "theirs")
+            wait_until(lambda: "Knative's objects are listed" in s.autoscaler.text(),
+                       what="the objects to be listed")
+            label("ours")
+            wait_ready(mine, "mine")
+            name = host(mine.get("services", "mine"))
+            assert s.get(name)[0] == 200
+            assert not others.list("configurations")
+            assert "status" not in others.get("services", "theirs")
+
+            s.autoscaler.kill()
+            kube.fault({"status": 403}, resource="namespaces")
+            s.start_autoscaler()
+            wait_until(lambda: "cannot watch namespaces" in s.autoscaler.text(),
+                       what="the refusal")
+            generation = s.generation()
+            assert s.get(name)[0] == 200
+            assert s.generation() == generation
+            kube.heal()
+            wait_until(lambda: "Knative's objects are listed" in
+                       s.autoscaler.text().rpartition("cannot watch")[2], timeout=60,
+                       what="the objects to be listed")
+            assert s.get(name)[0] == 200
+
+            label("other")
+            wait_until(lambda: s.get(name)[0] == 404, what="no route")
+            edit(mine, "mine", "--response", "1ms")
+            ksvc(others, "more")
+            s.reload('namespace_selector = "team=ours"', 'namespaces = {"other"}')
+            wait_until(lambda: others.list("configurations"), what="the other namespace")
+            assert len(mine.list("revisions")) == 1
+            assert mine.get("services", "mine")["status"]["observedGeneration"] == 1
+
+
 def test_an_object_in_the_way_is_left_alone(tmp_path):
     """A Deployment of the name is not ours: the Revision says so."""
     with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
