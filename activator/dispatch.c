@@ -576,6 +576,12 @@ refuse_unready(struct xfer *x, enum outcome how, const char *why)
 	refuse_with_failure(x, how, why);
 }
 
+static const char *
+why_late(const struct xfer *x)
+{
+	return deadline_is_start_over(x) ? "response_start_timeout is over" : NULL;
+}
+
 void
 dispatch_late(struct xfer *x)
 {
@@ -590,7 +596,7 @@ dispatch_late(struct xfer *x)
 	else if (x->tries > 0)
 		xfer_refuse(x, OUT_UPSTREAM_FAILED, unreached);
 	else
-		refuse_unready(x, OUT_ACTIVATION_TIMEOUT, NULL);
+		refuse_unready(x, OUT_ACTIVATION_TIMEOUT, why_late(x));
 }
 
 /* Is the instance of a grant not to be used any more?  One that is spent is stopping because the
@@ -746,9 +752,9 @@ dispatch_timed_out(struct xfer *x, enum outcome out)
 		xfer_cut_tunnel(x);
 		break;
 	case OUT_RESPONSE_TIMEOUT:
+	case OUT_ACTIVATION_TIMEOUT:
 		x->is_persistent = false;
-		xfer_refuse(x, out,
-			    deadline_is_start_over(x) ? "response_start_timeout came first" : NULL);
+		xfer_refuse(x, out, why_late(x));
 		break;
 	default:
 		x->is_persistent = false;

@@ -7,6 +7,7 @@
 
 #include "activator/codec.h"
 #include "activator/conn.h"
+#include "activator/deadline.h"
 #include "activator/http/fields.h"
 #include "activator/http/grpc.h"
 #include "activator/revision.h"
@@ -21,6 +22,16 @@ add_text(struct strbuf *b, const char *s)
 		strbuf_add(b, (unsigned char)*s < 0x20 || *s == 0x7f ? " " : s, 1);
 }
 
+/* Where response_start_timeout was over first, the text of the outcome would name another key. */
+static const char *
+text_of(const struct xfer *x, enum outcome out)
+{
+	if ((out == OUT_RESPONSE_TIMEOUT || out == OUT_ACTIVATION_TIMEOUT) && x->route != NULL &&
+	    deadline_is_start_over(x))
+		return "the response did not begin in time";
+	return outcome_text(out);
+}
+
 static void
 write_json(struct strbuf *b, const struct xfer *x, enum outcome out, const char *why)
 {
@@ -29,16 +40,16 @@ write_json(struct strbuf *b, const struct xfer *x, enum outcome out, const char 
 	jput_init(&j, b);
 	jput_object(&j, NULL);
 	jput_string(&j, "reason", outcome_reason(out));
-	jput_string(&j, "message", outcome_text(out));
+	jput_string(&j, "message", text_of(x, out));
 	jput_string_if(&j, "detail", why);
 	jput_string_if(&j, "revision", x->route == NULL ? NULL : x->route->rev->name);
 	jput_object_end(&j);
 }
 
 static void
-write_text(struct strbuf *b, enum outcome out, const char *why)
+write_text(struct strbuf *b, const struct xfer *x, enum outcome out, const char *why)
 {
-	strbuf_addf(b, "%s: %s", outcome_reason(out), outcome_text(out));
+	strbuf_addf(b, "%s: %s", outcome_reason(out), text_of(x, out));
 	if (why != NULL) {
 		strbuf_adds(b, ": ");
 		add_text(b, why);
@@ -121,7 +132,7 @@ refuse_grpc(struct xfer *x, enum outcome out, const char *why, int64_t retry_aft
 
 	strbuf_init(&fields, 0);
 	strbuf_init(&message, 0);
-	write_text(&message, out, why);
+	write_text(&message, x, out, why);
 	strbuf_addf(&fields, "X-Activator-Reason: %s\r\n", outcome_reason(out));
 	if (status == GRPC_UNAVAILABLE) /* gRFC A6: when to make it again */
 		strbuf_addf(&fields, "Grpc-Retry-Pushback-Ms: %lld\r\n",
@@ -176,7 +187,7 @@ refuse_write(struct xfer *x, enum outcome out, const char *why, int64_t retry_af
 	if (x->wants_json)
 		write_json(&body, x, out, why);
 	else
-		write_text(&body, out, why);
+		write_text(&body, x, out, why);
 	strbuf_adds(&body, "\n");
 	strbuf_addf(&fields,
 		    "X-Activator-Reason: %s\r\nContent-Type: %s\r\nCache-Control: no-store\r\n",

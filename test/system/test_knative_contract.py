@@ -145,8 +145,10 @@ def test_a_response_that_has_begun_is_not_ended(world):
 
 def test_a_start_that_takes_too_long(world, ask):
     """The wait counts; activation_timeout is longer."""
-    status, fields, _ = ask("slow")
+    status, fields, body = ask("slow")
     assert (status, fields["x-activator-reason"]) == (504, "activation_timeout")
+    assert body == (b"activation_timeout: the response did not begin in time: "
+                    b"response_start_timeout is over\n")
     assert "retry-after" in fields
 
 
