@@ -1,6 +1,7 @@
 #include "autoscaler/knative/knative.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -33,6 +34,12 @@
 #define CHANGE_SHARE 4
 #define CHANGE_BURST CLK_S
 #define CHANGE_PAUSE_MOST CLK_S
+/* What on_services causes elsewhere for each service counts, too: activators read all of them, and
+ * the driver lists all workloads again where one is new. */
+#define CHANGE_EACH (CLK_MS / 20)
+/* Memory that is free after changes goes back to the system after this time.  Objects that come and
+ * go leave it in small parts between those that stay. */
+#define TRIM_EVERY (10 * CLK_S)
 
 struct kn_controllers {
 	struct knative_conf c;
@@ -51,7 +58,8 @@ struct kn_controllers {
 	bool is_known;	/* is_listed, or they cannot be: the services are complete */
 	int kubernetes_minor;
 	struct kube_request *request;
-	struct loop_timer ask, change, patience;
+	struct loop_timer ask, change, patience, trim;
+	size_t services_n; /* that knative_services() has returned last */
 	struct backoff backoff;
 	int64_t change_paid_ns; /* until then on_change_due() has used up its share */
 };
@@ -178,11 +186,21 @@ on_change_due(void *arg)
 		loop_timer_set(&k->change, k->change_paid_ns - now);
 		return;
 	}
-	if (!kn_output_is_current(k->output, &in))
+	took = 0;
+	if (!kn_output_is_current(k->output, &in)) {
 		k->c.on_services(k->c.arg);
-	took = clk_now() - now;
+		took = (int64_t)k->services_n * CHANGE_EACH;
+	}
+	took += clk_now() - now;
 	k->change_paid_ns = MAX(k->change_paid_ns, now - CHANGE_BURST) + CHANGE_SHARE * took;
 	k->change_paid_ns = MIN(k->change_paid_ns, now + took + CHANGE_PAUSE_MOST);
+}
+
+static void
+on_trim_due(void *arg)
+{
+	(void)arg;
+	malloc_trim(0);
 }
 
 static void
@@ -193,6 +211,8 @@ on_change(void *arg)
 	if (k->watches == NULL || !k->is_listed)
 		return;
 	take_config(k);
+	if (!loop_timer_pending(&k->trim))
+		loop_timer_set(&k->trim, TRIM_EVERY);
 	if (!loop_timer_pending(&k->change))
 		on_change_due(k);
 }
@@ -215,6 +235,7 @@ knative_services(struct kn_controllers *k, const struct settings *settings,
 	in = input_of(k);
 	in.settings = settings;
 	v = kn_output_services(k->output, &in, claims, serial, n);
+	k->services_n = *n;
 	while (kn_output_next_refusal(k->output, &kind, &ns, &name))
 		kn_machine_mark(k->machine, kind, ns, name);
 	return v;
@@ -428,6 +449,7 @@ knative_open(const struct knative_conf *c)
 	backoff_init(&k->backoff, 100 * CLK_MS, 30 * CLK_S);
 	loop_timer_init(&k->ask, c->shared->loop, on_ask, k);
 	loop_timer_init(&k->change, c->shared->loop, on_change_due, k);
+	loop_timer_init(&k->trim, c->shared->loop, on_trim_due, k);
 	loop_timer_init(&k->patience, c->shared->loop, on_patience_over, k);
 	loop_timer_set(&k->patience, PATIENCE);
 	loop_timer_set(&k->ask, 0);
@@ -443,6 +465,7 @@ knative_close(struct kn_controllers **kp)
 	if (k == NULL)
 		return;
 	kube_http_cancel(&k->request);
+	loop_timer_fini(&k->trim);
 	loop_timer_fini(&k->change);
 	loop_timer_fini(&k->patience);
 	loop_timer_fini(&k->ask);
