@@ -15,6 +15,7 @@
 #include "autoscaler/metrics.h"
 #include "autoscaler/reconcile/learned.h"
 #include "autoscaler/relaunch.h"
+#include "autoscaler/replicas/election.h"
 #include "autoscaler/rollouts.h"
 #include "autoscaler/services.h"
 #include "autoscaler/status_feed.h"
@@ -131,6 +132,7 @@ static const struct driver_ops platform_ops = {.on_view = on_view,
 					       .on_unconfigured = on_unconfigured,
 					       .load = load,
 					       .heard_since = heard_since,
+					       .withhold = control_withhold,
 					       .on_output = on_output,
 					       .on_output_end = on_output_end};
 static const struct driver_ops addresses_ops = {
@@ -268,6 +270,10 @@ on_stop(int signo, void *arg)
 		return;
 	}
 	a->stop_signal = signo == SIGINT ? "SIGINT" : "SIGTERM";
+	if (!a->is_started) { /* control_lead() waits */
+		a->is_stopping = true;
+		return;
+	}
 	if (a->linger_ns == 0 && is_needed(a)) {
 		a->linger_ns = clk_now() +
 			       services_settings(a->services)->autoscaler.launch.drain_timeout;
@@ -302,6 +308,8 @@ reload_refusal(void *arg)
 {
 	const struct autoscaler *a = arg;
 
+	if (!a->is_started)
+		return "the autoscaler has not started yet";
 	return a->is_stopping ? "the autoscaler is stopping" : NULL;
 }
 
@@ -376,8 +384,10 @@ on_upgrade(int signo, void *arg)
 	bool is_first;
 
 	(void)signo;
-	if (a->is_stopping || a->linger_ns != 0) {
-		log_error(NULL, "the upgrade is refused", "why=%s", "the autoscaler is stopping");
+	if (!a->is_started || a->is_stopping || a->linger_ns != 0) {
+		log_error(NULL, "the upgrade is refused", "why=%s",
+			  a->is_started ? "the autoscaler is stopping"
+					: "the autoscaler has not started yet");
 		return;
 	}
 	is_first = auditing_upgrade(a->auditing, "SIGUSR2");
@@ -442,6 +452,9 @@ facts_of(const struct autoscaler *a)
 		.is_by_service = s->metrics_by == METRICS_BY_SERVICE,
 		.has_idle = s->metrics_idle,
 		.is_stopping = a->is_stopping,
+		.has_lease = a->election != NULL,
+		.is_leader = a->election != NULL && election_may_decide(a->election),
+		.term = a->election == NULL ? 0 : election_term(a->election),
 		.upgrade_failures = a->relaunch == NULL ? 0 : relaunch_failures(a->relaunch)};
 }
 
@@ -576,7 +589,10 @@ open_all(struct autoscaler *a, struct err *e)
 	const struct settings *s = services_settings(a->services);
 
 	a->lock_fd = daemon_lock(s->state_dir, LOCK_NAME, e);
-	if (a->lock_fd < 0 || watch_signals(a, e) < 0 || open_admin(a, e) < 0)
+	if (a->lock_fd < 0 || watch_signals(a, e) < 0 || control_lead(a, e) < 0)
+		return -1;
+	a->is_started = true;
+	if (open_admin(a, e) < 0)
 		return -1;
 	a->auditing = auditing_open(a->loop, s, get_facts, a, e);
 	if (a->auditing == NULL)
@@ -718,7 +734,8 @@ control_close(struct autoscaler **ap)
 	hub_close(&a->hub);
 	admin_close(&a->admin);
 	admin_pages_free(&a->pages);
-	loop_settle(a->loop); /* while what drivers report has a receiver */
+	control_stop_leading(a); /* the drivers' writes have ended */
+	loop_settle(a->loop);	 /* while what drivers report has a receiver */
 	ledger_close(&a->ledger);
 	activators_close(&a->activators);
 	swaps_fini(&a->swaps);

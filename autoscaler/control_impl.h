@@ -1,5 +1,5 @@
 /* control_impl - what the parts of control share: control.c (the life of the process, drivers,
- * signals) and control_links.c (the links to the activators).
+ * signals), control_links.c (the links to the activators) and control_lease.c (the Lease).
  * Thread: the autoscaler's only loop. */
 #ifndef AUTOSCALER_CONTROL_IMPL_H
 #define AUTOSCALER_CONTROL_IMPL_H
@@ -17,6 +17,7 @@ struct auditing;
 struct ctl_commands;
 struct ctl_server;
 struct driver;
+struct election;
 struct learned;
 struct ledger;
 struct relaunch;
@@ -30,6 +31,9 @@ struct autoscaler {
 	struct loop *loop;
 	char *id; /* differs from that of every earlier process */
 	int lock_fd;
+	struct election *election; /* NULL: no other autoscaler decides */
+	uint64_t term;		   /* under which this one holds the Lease; 0: not yet */
+	bool is_deposed;	   /* another holds the Lease */
 	int64_t started_ns;
 	struct services *services;
 	struct driver *platform, *addresses; /* NULL once closed */
@@ -56,11 +60,22 @@ struct autoscaler {
 	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
 	struct relaunch *relaunch;
 	bool is_relaunched; /* another program takes this one's place */
+	bool is_started; /* else control_lead() waits */
 	bool is_listening, is_stopping;
 	const char *stop_signal;
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */
 	struct reload *reload;
 };
+
+/* --- control_lease.c --- */
+
+/* Wait until this autoscaler holds the Lease, if there is to be one.  -1 with err; ECANCELED: a
+ * signal ended the wait. */
+NODISCARD int control_lead(struct autoscaler *, struct err *);
+/* driver_ops.withhold; arg: the struct autoscaler. */
+const char *control_withhold(void *arg);
+/* All writes have ended: release the Lease. */
+void control_stop_leading(struct autoscaler *);
 
 /* --- control_links.c --- */
 

@@ -87,6 +87,9 @@ struct driver_ops {
 	/* May be NULL.  Since when at least one activator has been connected without a break, which
 	 * reports the instances that answer; 0: none is.  May be called from inside a call. */
 	int64_t (*heard_since)(void *arg);
+	/* May be NULL.  Asked just before the driver writes to its platform (kubernetes): NULL: it
+	 * may; else why not.  What it wanted to write is tried again, or decided anew. */
+	const char *(*withhold)(void *arg);
 	/* May be NULL.  An instance has written a line, or read_output() has found one. */
 	void (*on_output)(const struct driver_output *, void *arg);
 	/* May be NULL.  All lines of that read_output() were reported.  token 0: those that were

@@ -21,6 +21,8 @@ struct facts {
 	struct reload_counts reloads;
 	uint64_t upgrade_failures;
 	uint64_t control_requests; /* at the control socket */
+	bool has_lease, is_leader; /* lease_name; does it hold the Lease, and may decide? */
+	uint64_t term;		   /* of this leader; 0: none */
 	uint32_t max_instances;	   /* over all revisions; 0: no ceiling */
 	const char *driver;	   /* name of the platform's driver */
 	struct driver *platform;   /* NULL: closed */

@@ -1,6 +1,7 @@
 /* main - the program `autoscaler`: it decides how many instances each revision has, and starts
  * and stops them (control.h).  The same binary is the keeper (keeper.h), and simulates a conf
  * file on a recorded load (simulate.h). */
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +47,12 @@ run(struct settings *s, char *const *argv)
 	bool is_relaunched;
 	struct autoscaler *a = loop == NULL ? NULL : control_open(loop, &s, argv, &e);
 
+	if (a == NULL && e.code == ECANCELED) {
+		log_info(NULL, "stopped", "why=%s", e.text);
+		loop_free(&loop);
+		settings_free(&s);
+		return 0;
+	}
 	if (a == NULL) {
 		log_error(NULL, "cannot start", "err=%s", e.text);
 		loop_free(&loop);

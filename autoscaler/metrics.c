@@ -58,6 +58,10 @@ put_process(struct strbuf *b, const struct facts *f)
 	put_one(b, M_CONFIG_READ, (double)f->reloads.read_ns / (double)CLK_S);
 	put_one(b, M_CONFIG_DIFFERS, f->reloads.is_file_other);
 	put_one(b, M_MAX_INSTANCES, f->max_instances);
+	if (f->has_lease) {
+		put_one(b, M_LEADER, f->is_leader);
+		put_one(b, M_LEADER_TERM, (double)f->term);
+	}
 	put_one(b, M_WATCHERS, (double)f->watchers);
 }
 
@@ -527,6 +531,14 @@ put_rollouts(struct strbuf *b, const struct facts *f)
 							      : rollouts_is_held(f->rollouts, s));
 		}
 	}
+}
+
+void
+metrics_write_waiting(struct strbuf *b)
+{
+	put_one(b, M_LOG_LOST, (double)log_lost());
+	put_one(b, M_LEADER, 0);
+	put_one(b, M_LEADER_TERM, 0);
 }
 
 void

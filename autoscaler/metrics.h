@@ -6,6 +6,8 @@
 struct facts;
 struct strbuf;
 
+/* While another autoscaler may hold the Lease. */
+void metrics_write_waiting(struct strbuf *);
 void metrics_write(struct strbuf *, const struct facts *);
 
 #endif

@@ -400,6 +400,7 @@ static const struct form {
 	{"key", GROUP_CERTIFICATE, is_any, "a file"},
 	{"client_ca", GROUP_CERTIFICATE, is_any, "a file"},
 	{"kubeconfig", GROUP_AUTOSCALER, is_any, "a path"},
+	{"lease_name", GROUP_AUTOSCALER, is_deployment, "\"namespace/name\""},
 	{"namespaces", GROUP_AUTOSCALER, is_dns_label, "a namespace"},
 	{"namespace_selector", GROUP_AUTOSCALER, is_selector, "labels like \"team=web\""},
 	{"allow_hosts", GROUP_AUTOSCALER, is_allowance,

@@ -55,6 +55,7 @@ struct kube_request {
 	bool is_retried;	 /* after a 401 */
 	uint64_t credential;	 /* number of the plug-in's that it was sent with */
 	bool has_timed_out;	 /* by `timer` */
+	const char *withheld;	 /* RUNNING: not sent, and why; `timer` ends it */
 	bool is_cut;		 /* on_data ended it */
 	char error[CURL_ERROR_SIZE];
 };
@@ -283,6 +284,15 @@ set_up(struct kube_request *r)
 static void start_more(struct kube_http *);
 static void free_request(struct kube_request *);
 
+static const char *
+why_withheld(const struct kube_request *r)
+{
+	const struct kube_http *h = r->h;
+
+	return h->ops->withhold == NULL || strcmp(r->method, "GET") == 0 ? NULL
+									 : h->ops->withhold(h->arg);
+}
+
 static void
 run(struct kube_request *r)
 {
@@ -294,6 +304,11 @@ run(struct kube_request *r)
 	h->running_n[r->priority]++;
 	if (r->priority == KUBE_STREAM)
 		loop_timer_set(&r->timer, r->timeout);
+	r->withheld = why_withheld(r);
+	if (r->withheld != NULL) {
+		loop_timer_set(&r->timer, 0);
+		return;
+	}
 	h->counts.requests++;
 	set_up(r);
 	curlev_add(h->curl, r->easy, &r->transfer);
@@ -435,12 +450,28 @@ on_done(CURL *easy, CURLcode result, void *arg)
 		set_presence(h, is_answered, why);
 }
 
+static void
+end_withheld(struct kube_request *r)
+{
+	const struct kube_answer a = {.body = "", .reason = "", .message = r->withheld};
+	struct kube_http *h = r->h;
+
+	stop_running(r);
+	r->ops->on_done(&a, r->arg);
+	free_request(r);
+	start_more(h);
+}
+
 /* No head, or nothing more of the answer, in time. */
 static void
 on_timeout(void *arg)
 {
 	struct kube_request *r = arg;
 
+	if (r->withheld != NULL) {
+		end_withheld(r);
+		return;
+	}
 	r->has_timed_out = true;
 	curlev_remove(r->h->curl, r->easy);
 	on_done(r->easy, CURLE_OPERATION_TIMEDOUT, r);
@@ -571,7 +602,8 @@ kube_http_cancel(struct kube_request **rp)
 	if (r->state == QUEUED) {
 		list_remove(&h->waiting[r->priority], &r->node);
 	} else {
-		curlev_remove(h->curl, r->easy);
+		if (r->withheld == NULL)
+			curlev_remove(h->curl, r->easy);
 		stop_running(r);
 		loop_timer_set(&h->hold, 0); /* starts a request that waits for its place */
 	}

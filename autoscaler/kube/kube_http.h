@@ -74,6 +74,9 @@ struct kube_http_ops {
 	/* The server answers, and did not since then: a connection that has been silent since
 	 * may be dead. */
 	void (*on_back)(int64_t away_since_ns, void *arg);
+	/* May be NULL.  Asked just before a request that changes something is sent: NULL: it may be
+	 * sent; else it ends as if there were no answer, with this message. */
+	const char *(*withhold)(void *arg);
 };
 
 /* config and ops are borrowed. */

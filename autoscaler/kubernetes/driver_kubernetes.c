@@ -341,7 +341,15 @@ on_back(int64_t since_ns, void *arg)
 	}
 }
 
-static const struct kube_http_ops http_ops = {.on_back = on_back};
+static const char *
+withhold(void *arg)
+{
+	const struct kube_driver *d = arg;
+
+	return d->driver.ops->withhold == NULL ? NULL : d->driver.ops->withhold(d->driver.arg);
+}
+
+static const struct kube_http_ops http_ops = {.on_back = on_back, .withhold = withhold};
 
 static void
 on_kind_change(const struct kube_kind *kind, void *arg)

@@ -326,6 +326,16 @@ lease_may_decide(const struct lease *l, int64_t now)
 	return now >= l->from_ns && now < lease_decides_until_ns(l);
 }
 
+int64_t
+lease_turns_ns(const struct lease *l, int64_t now)
+{
+	int64_t until = lease_decides_until_ns(l);
+
+	if (until <= now)
+		return INT64_MAX;
+	return now < l->from_ns ? l->from_ns : until;
+}
+
 enum lease_standing
 lease_standing(const struct lease *l, int64_t now)
 {

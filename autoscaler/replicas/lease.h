@@ -105,6 +105,8 @@ NODISCARD bool lease_raise_term(struct lease *, uint64_t term);
 bool lease_may_decide(const struct lease *, int64_t now_ns);
 /* From when lease_may_decide() is false if no renewal succeeds; INT64_MIN: it is false. */
 int64_t lease_decides_until_ns(const struct lease *);
+/* When lease_may_decide() changes if nothing but time passes; INT64_MAX: it does not. */
+int64_t lease_turns_ns(const struct lease *, int64_t now_ns);
 enum lease_standing lease_standing(const struct lease *, int64_t now_ns);
 const char *lease_standing_name(enum lease_standing);
 /* Of this replica, while it holds the Lease; else 0. */

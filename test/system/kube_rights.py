@@ -42,8 +42,8 @@ def without(role, right):
 
 
 def apply_manifest(kube, missing=None):
-    """Create namespace, account and rights (but the missing one); the bindings in the namespace of
-    this test."""
+    """Create namespace, account and rights (but the missing one); roles and bindings in the
+    namespace of this test."""
     post(kube, "/api/v1/namespaces", {"metadata": {"name": "activator"}})
     for obj in manifest("account.yaml"):
         post(kube, "/api/v1/namespaces/activator/serviceaccounts", obj)
@@ -52,7 +52,9 @@ def apply_manifest(kube, missing=None):
             post(kube, RBAC + "clusterroles", without(obj, missing))
         else:
             obj["metadata"]["namespace"] = kube.namespace
-            post(kube, RBAC + "namespaces/%s/rolebindings" % kube.namespace, obj)
+            if obj["kind"] == "Role":
+                obj = without(obj, missing)
+            post(kube, RBAC + "namespaces/%s/%ss" % (kube.namespace, obj["kind"].lower()), obj)
 
 
 def account_config(kube):

@@ -17,7 +17,7 @@ def test_all_kinds_are_scaled_with_the_rights_of_the_manifest(tmp_path):
             service(name, kube, soon,
                     'workload = "apps/v1/%s/%s/%s"' % (kind, kube.namespace, name))
             for name, kind in (("s", "StatefulSet"), ("r", "ReplicaSet")))
-        where = 'namespaces = {"%s"}' % kube.namespace
+        where = 'namespaces = {"%s"} lease_name = "%s/a"' % (kube.namespace, kube.namespace)
         with on_cluster(tmp_path, kube, services, account_config(kube), where) as s:
             for name in "d", "s", "r":
                 assert s.get(name)[0] == 200
@@ -28,7 +28,11 @@ def test_all_kinds_are_scaled_with_the_rights_of_the_manifest(tmp_path):
             assert "orbidden" not in s.autoscaler.text()
         if not IS_REAL:
             ours = kube.seen(user=USER)
-            assert len(ours) > 10 and {r.get("status") for r in ours} <= {200, 201, None}
+            assert len(ours) > 10 and {
+                r.get("status") for r in ours if r.get("resource") != "leases"} <= {200, 201, None}
+            # There is no Lease at first.
+            assert [r["status"] for r in ours if r.get("resource") == "leases" and
+                    r.get("status") not in (200, 201, None)] == [404]
 
 
 PATHS = {"": "/api/v1", "apps": "/apis/apps/v1", "coordination.k8s.io":

@@ -325,10 +325,18 @@ def test_each_watched_namespace_has_a_role_binding():
             assert binding["subjects"] == [ACCOUNT]
 
 
+def test_the_rights_for_the_lease_are_in_its_namespace():
+    role = one("Role", "activator-lease", "activator")
+    binding = one("RoleBinding", "activator-lease", "activator")
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["roleRef"]["kind"] == "Role" and binding["subjects"] == [ACCOUNT]
+
+
 def test_each_verb_is_explained():
     lines = read(os.path.join(HERE, "rights.yaml")).splitlines()
     verbs = [line for line in lines if re.match(r"      - [a-z]+", line)]
-    granted = [v for role in of_kind("ClusterRole") for r in role["rules"] for v in r["verbs"]]
+    granted = [v for role in of_kind("ClusterRole") + of_kind("Role")
+               for r in role["rules"] for v in r["verbs"]]
     assert len(verbs) == len(granted) and not {"*", "delete", "create "} & set(granted)
     for line in verbs:
         assert re.fullmatch(r"      - [a-z]+ # .{10,}", line), line
