@@ -625,7 +625,8 @@ void
 kube_http_explain(const struct kube_answer *a, const char *verb, const char *resource,
 		  const char *group, const char *ns, char *text, size_t size)
 {
-	if (a->status == 403)
+	/* Quotas, webhooks and the end of a namespace refuse with 403, too, but name no user. */
+	if (a->status == 403 && strstr(a->message, "User \"") != NULL)
 		snprintf(
 			text, size,
 			"missing right: verb \"%s\" on \"%s\" (apiGroup \"%s\") in namespace \"%s\"; "

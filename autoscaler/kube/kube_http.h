@@ -91,7 +91,8 @@ void kube_http_cancel(struct kube_request **); /* may be NULL; on_done does not 
 
 /* How long to wait before the next try, ns: the Retry-After of the answer, else the back-off. */
 int64_t kube_http_delay(struct backoff *, const struct kube_answer *);
-/* The answer's message; of a 403 also the verb and the resource that have to be granted. */
+/* The answer's message; where a right is missing also the verb and the resource that have to be
+ * granted. */
 void kube_http_explain(const struct kube_answer *, const char *verb, const char *resource,
 		       const char *group, const char *ns, char *text, size_t size);
 

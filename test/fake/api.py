@@ -177,8 +177,8 @@ class Api:
             obj = request.json()
             note["body"] = obj
             obj = fresh(kind, obj, namespace)
-            if kind.namespaced and not self.store.find(kinds.NAMESPACE, "", namespace):
-                raise store_.not_found(kinds.NAMESPACE, namespace)
+            if kind.namespaced:
+                self._check_namespace(kind, namespace, obj)
             check(kind, obj)
             obj = self._admitted(kind, user, obj, None)
             entry = self.store.create(kind, namespace, managers.noted(
@@ -202,6 +202,19 @@ class Api:
         head = encode({"kind": kind.kind + "List", "apiVersion": kinds.api_version(kind),
                        "metadata": meta})
         return 200, head[:-1] + b',"items":[' + b",".join(e.item() for e in found) + b"]}"
+
+    def _check_namespace(self, kind, name, obj):
+        """May something be created in it?"""
+        namespace = self.store.find(kinds.NAMESPACE, "", name)
+        if namespace is None:
+            raise store_.not_found(kinds.NAMESPACE, name)
+        if "deletionTimestamp" in namespace.meta:
+            raise Refused(403, "Forbidden", '%s "%s" is forbidden: unable to create new content in '
+                          "namespace %s because it is being terminated" % (
+                              kinds.in_words(kind), obj["metadata"].get("name", ""), name),
+                          {"causes": [{"reason": "NamespaceTerminating", "field":
+                                       "metadata.namespace", "message":
+                                       "namespace %s is being terminated" % name}]})
 
     def _check_version(self, request):
         rv = request.query.get("resourceVersion") or "0"

@@ -123,7 +123,7 @@ class Controllers:
                 if not pod.data["spec"].get("nodeName"):
                     self.enqueue("scheduler", pod.key)
         elif kind is kinds.NAMESPACE:
-            self.enqueue("namespace", (name, what == "DELETED"))
+            self.enqueue("namespace", (name,))
         elif kind is kinds.CRD:
             self._definition(what, new)
 
@@ -452,13 +452,27 @@ class Controllers:
     def sync_garbage(self, uid):
         garbage.collect(self.store, uid)
 
-    def sync_namespace(self, name, is_gone):
-        if is_gone:
-            for kind in list(self.store.objects):
-                for entry in self.store.all(kind, name) if kind.namespaced else ():
-                    self.store.delete(entry)
+    def sync_namespace(self, name):
+        namespace = self.store.find(kinds.NAMESPACE, "", name)
+        if namespace is None:
+            return
+        if "deletionTimestamp" in namespace.meta:
+            self._end_namespace(namespace)
         elif not self.store.find(kinds.SERVICEACCOUNT, name, "default"):
             self.store.create(kinds.SERVICEACCOUNT, name, {"metadata": {"name": "default"}})
+
+    def _end_namespace(self, namespace):
+        """Delete what is in it, custom resources last; end it when there is nothing any more."""
+        name = namespace.key[1]
+        of = [kind for kind in self.store.objects if kind.namespaced]
+        left = [e for kind in of if kind.schema is None for e in self.store.all(kind, name)] or \
+            [e for kind in of for e in self.store.all(kind, name)]
+        for entry in left:
+            self.store.delete(entry)
+        if left:
+            self.enqueue("namespace", (name,), max(self.delays["namespace"], 0.01))
+        else:
+            self.store.remove_namespace(namespace)
 
     def _definition(self, what, entry):
         kind = customs.kind_of(entry.data)

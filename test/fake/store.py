@@ -400,6 +400,10 @@ class Store:
         """A pod on a node only gets a deletionTimestamp; its kubelet deletes it for good.  So does
         an object with finalizers; whoever removes the last of them ends it.  policy:
         propagationPolicy, of which Foreground and Orphan are finalizers of the garbage collector."""
+        if old.kind is kinds.NAMESPACE:  # its controller ends it, once nothing is in it any more
+            return old if "deletionTimestamp" in old.meta else self._replace(old, {
+                **old.data, "metadata": dict(old.meta, deletionTimestamp=stamp()),
+                "status": {**(old.data.get("status") or {}), "phase": "Terminating"}})
         if old.kind is kinds.POD and old.data["spec"].get("nodeName"):
             if grace_s is None:
                 grace_s = old.data["spec"].get("terminationGracePeriodSeconds", 30)
@@ -421,6 +425,9 @@ class Store:
             if "generation" in meta:
                 meta["generation"] += 1
         return old if meta == old.meta else self._replace(old, {**old.data, "metadata": meta})
+
+    def remove_namespace(self, old):
+        self._remove(old, old.data)
 
     def _remove(self, old, data):
         self.rv += 1

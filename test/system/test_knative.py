@@ -439,3 +439,35 @@ def test_a_right_that_is_missing_at_a_restart(tmp_path):
                        what="the objects to be listed")
             assert is_ready(objects.get("services", "hello"))
             assert s.get("hello.default.example.com")[0] == 200
+
+
+def test_a_namespace_that_is_being_deleted(tmp_path):
+    """What goes first is made anew in vain: that is tried ever less often, and all comes to its
+    end."""
+    with cluster(tmp_path) as kube, knative(tmp_path, kube) as s:
+        kube.api.call("POST", "/api/v1/namespaces", {"metadata": {"name": "leaving"}})
+        # It has no kubelet.
+        kube.api.call("PATCH", SYSTEM + "/config-autoscaler", {"data": {
+            "allow-zero-initial-scale": "true"}}, MERGE)
+        mine, leaving = Objects(kube), Objects(kube, namespace="leaving")
+        ksvc(mine, "stays")
+        ksvc(leaving, "goes", annotations={"autoscaling.knative.dev/initial-scale": "0"})
+        wait_ready(leaving, "goes")
+        wait_ready(mine, "stays")
+        address = host(leaving.get("services", "goes"))
+        kube.control("delays", namespace=3)
+        kube.api.call("DELETE", "/api/v1/namespaces/leaving")
+
+        def is_gone():
+            return "leaving" not in [n["metadata"]["name"] for n in kube.api.call(
+                "GET", "/api/v1/namespaces")["items"]]
+        wait_until(is_gone, what="the end of the namespace")
+        refused = kube.seen(verb="create", namespace="leaving", status=403)
+        tries = [len([r for r in refused if r["resource"] == resource])
+                 for resource in ("deployments", "services")]
+        assert all(0 < n < 15 for n in tries), tries
+        lines = [x for x in s.autoscaler.text().splitlines() if "it is being terminated" in x]
+        assert len(lines) <= 3, lines  # of the Revision, the Route, and the first Event
+        assert not any("missing right" in x for x in lines), lines
+        wait_until(lambda: s.get(address)[0] == 404, what="the host to go")
+        assert s.get(host(mine.get("services", "stays")))[0] == 200
