@@ -126,6 +126,14 @@ on_output_end(uint64_t token, void *arg)
 		ctl_commands_output_end(a->ctl_commands, token);
 }
 
+static enum rollout_verdict
+judge(const struct rollout_question *q, char **why, void *arg)
+{
+	const struct autoscaler *a = arg;
+
+	return a->rollouts == NULL ? ROLLOUT_MUST_WAIT : rollouts_judge(a->rollouts, q, why);
+}
+
 static const struct driver_ops platform_ops = {.on_view = on_view,
 					       .on_closed = on_platform_closed,
 					       .on_services = on_services,
@@ -133,6 +141,7 @@ static const struct driver_ops platform_ops = {.on_view = on_view,
 					       .load = load,
 					       .heard_since = heard_since,
 					       .withhold = control_withhold,
+					       .judge = judge,
 					       .on_output = on_output,
 					       .on_output_end = on_output_end};
 static const struct driver_ops addresses_ops = {

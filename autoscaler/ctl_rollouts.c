@@ -15,7 +15,6 @@
 #include "common/text.h"
 
 #define STEPS_DEFAULT "1,10,50,100"
-#define MIN_REQUESTS_DEFAULT 20 /* with a bound */
 #define OVER_MOST (30 * 86400 * CLK_S)
 
 static int64_t
@@ -54,7 +53,7 @@ read_plan(const struct ctl_request *r, struct rollout_plan *p, struct err *e)
 	for (i = 0; (text = ctl_option(r, "abort_if", i)) != NULL; i++)
 		if (rollout_bound_add(p, text, e) < 0)
 			return err_prefix(e, "--abort-if");
-	p->min_requests = p->bounds_n > 0 ? MIN_REQUESTS_DEFAULT : 0;
+	p->min_requests = p->bounds_n > 0 ? ROLLOUT_MIN_REQUESTS : 0;
 	if (least == NULL)
 		return 0;
 	if (!text_number(least, strlen(least), 1000000000, &n))

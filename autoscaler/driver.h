@@ -7,6 +7,7 @@
 #ifndef AUTOSCALER_DRIVER_H
 #define AUTOSCALER_DRIVER_H
 
+#include "autoscaler/rollout_question.h"
 #include "common/msg.h"
 
 struct loop;
@@ -90,6 +91,10 @@ struct driver_ops {
 	/* May be NULL.  Asked just before the driver writes to its platform (kubernetes): NULL: it
 	 * may; else why not.  What it wanted to write is tried again, or decided anew. */
 	const char *(*withhold)(void *arg);
+	/* May be NULL.  May this rollout of a Route of Knative go on?  To be asked each second
+	 * while it is under way.  *why, the caller's: why it has to end, or what is wrong with the
+	 * question; else it stays as it is. */
+	enum rollout_verdict (*judge)(const struct rollout_question *, char **why, void *arg);
 	/* May be NULL.  An instance has written a line, or read_output() has found one. */
 	void (*on_output)(const struct driver_output *, void *arg);
 	/* May be NULL.  All lines of that read_output() were reported.  token 0: those that were

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autoscaler/commit.h"
+#include "autoscaler/judged.h"
 #include "autoscaler/reconcile/hub.h"
 #include "autoscaler/services.h"
 #include "autoscaler/versions/evidence.h"
@@ -37,8 +38,9 @@ struct rollouts {
 	struct reconcile *reconcile;
 	void *arg;
 	struct evidence *evidence;
-	int64_t generation;  /* of the services whose revisions it knows */
-	struct hmap running; /* service → struct running */
+	struct judged *judged; /* Knative's */
+	int64_t generation;    /* of the services whose revisions it knows */
+	struct hmap running;   /* service → struct running */
 	uint64_t links;
 	uint64_t ended[ROLLOUT_STATES_N];
 };
@@ -52,6 +54,7 @@ rollouts_new(const struct rollouts_ops *ops, struct reconcile *reconcile, void *
 	r->reconcile = reconcile;
 	r->arg = arg;
 	r->evidence = evidence_new();
+	r->judged = judged_new();
 	hmap_init(&r->running);
 	return r;
 }
@@ -78,6 +81,7 @@ rollouts_free(struct rollouts **rp)
 	while (hmap_next(&r->running, &at, NULL, &value))
 		running_free(value);
 	hmap_fini(&r->running);
+	judged_free(&r->judged);
 	evidence_free(&r->evidence);
 	free(r);
 }
@@ -94,18 +98,13 @@ find_scaled(const struct facts *f, const struct stored_service *s, const char *r
 	return rev;
 }
 
-/* Tell the evidence which revisions there are, if that has changed. */
 static void
-update_evidence(struct rollouts *r, const struct facts *f)
+keep_stored(struct rollouts *r, const struct version_store *store)
 {
 	size_t i, k;
 
-	if (f->store == NULL || r->generation == services_generation(f->services))
-		return;
-	r->generation = services_generation(f->services);
-	evidence_begin(r->evidence);
-	for (i = 0; i < version_store_n(f->store); i++) {
-		const struct stored_service *s = version_store_at(f->store, i);
+	for (i = 0; store != NULL && i < version_store_n(store); i++) {
+		const struct stored_service *s = version_store_at(store, i);
 
 		for (k = 0; k < s->n; k++) {
 			char *name = xasprintf("%s/%s", s->name, s->v[k].name);
@@ -114,6 +113,32 @@ update_evidence(struct rollouts *r, const struct facts *f)
 			free(name);
 		}
 	}
+}
+
+/* Those of Knative's objects: a rollout of any may be judged. */
+static void
+keep_knative(struct rollouts *r, const struct services *services)
+{
+	size_t i, k;
+
+	for (i = 0; i < services_n(services); i++) {
+		const struct service_conf *s = services_at(services, i);
+
+		for (k = 0; s->knative != NULL && k < s->revisions_n; k++)
+			evidence_keep(r->evidence, s->revisions[k].full_name);
+	}
+}
+
+/* Tell the evidence which revisions there are, if that has changed. */
+static void
+update_evidence(struct rollouts *r, const struct facts *f)
+{
+	if (r->generation == services_generation(f->services))
+		return;
+	r->generation = services_generation(f->services);
+	evidence_begin(r->evidence);
+	keep_stored(r, f->store);
+	keep_knative(r, f->services);
 	evidence_end(r->evidence);
 }
 
@@ -441,6 +466,7 @@ rollouts_tick(struct rollouts *r)
 	bool is_stored = false;
 	size_t i;
 
+	judged_tick(r->judged);
 	if (f.store == NULL || f.is_stopping)
 		return;
 	update_evidence(r, &f);
@@ -453,6 +479,15 @@ rollouts_tick(struct rollouts *r)
 	drop_ended(r, &f);
 	if (is_stored)
 		r->ops->stored(r->arg);
+}
+
+enum rollout_verdict
+rollouts_judge(struct rollouts *r, const struct rollout_question *q, char **why)
+{
+	const struct facts f = r->ops->facts(r->arg);
+
+	update_evidence(r, &f);
+	return judged_look(r->judged, q, &f, r->evidence, r->links, why);
 }
 
 /* --- for reading --- */

@@ -10,6 +10,7 @@
 #define AUTOSCALER_ROLLOUTS_H
 
 #include "autoscaler/facts.h"
+#include "autoscaler/rollout_question.h"
 #include "autoscaler/versions/rollout_judge.h"
 
 struct jput;
@@ -28,6 +29,11 @@ NODISCARD struct rollouts *rollouts_new(const struct rollouts_ops *, struct reco
 void rollouts_free(struct rollouts **);
 
 void rollouts_tick(struct rollouts *); /* each second */
+
+/* As driver_ops.judge.  The requests of these revisions are counted from the first question on, and
+ * of each step from the first question with its percent. */
+enum rollout_verdict rollouts_judge(struct rollouts *, const struct rollout_question *, char **why);
+
 /* An activator, by its id, has connected; has sent a report; its link is down. */
 void rollouts_link_up(struct rollouts *);
 void rollouts_report(struct rollouts *, const char *activator, const struct msg_stats *);

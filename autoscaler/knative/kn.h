@@ -28,7 +28,7 @@
 #ifndef AUTOSCALER_KNATIVE_KN_H
 #define AUTOSCALER_KNATIVE_KN_H
 
-#include "common/base.h"
+#include "autoscaler/rollout_question.h"
 
 struct json_t;
 struct kn_cache;
@@ -118,6 +118,10 @@ struct kn_facts {
 	/* Has any activator said what it uses, since this process has started?  Before that what
 	 * statuses say of it holds.  NULL: yes. */
 	bool (*is_confirmed)(const struct kn_facts *);
+	/* May a rollout go on?  why, the caller's: why it has to end, or what is wrong with the
+	 * question.  NULL: there is no judge. */
+	enum rollout_verdict (*verdict)(const struct kn_facts *, const struct rollout_question *,
+					char **why);
 	/* Why a Route or a DomainMapping is not, or not all of it: a host of it is another
 	 * service's, for instance.  NULL: nothing is in its way.  Borrowed for the call of the
 	 * handler. */

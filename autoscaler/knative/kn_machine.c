@@ -625,6 +625,14 @@ ask_confirmed(const struct kn_facts *f)
 	return m->c.facts->is_confirmed == NULL || m->c.facts->is_confirmed(m->c.facts);
 }
 
+static enum rollout_verdict
+ask_verdict(const struct kn_facts *f, const struct rollout_question *q, char **why)
+{
+	const struct kn_machine *m = f->arg;
+
+	return m->c.facts->verdict(m->c.facts, q, why);
+}
+
 static const char *
 ask_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
@@ -854,7 +862,12 @@ kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void 
 	m->on_change = on_change;
 	m->arg = arg;
 	m->is_writer = true;
-	m->facts = (struct kn_facts){ask_revision, ask_routed, ask_confirmed, ask_refusal, m};
+	m->facts = (struct kn_facts){.revision = ask_revision,
+				     .is_routed = ask_routed,
+				     .is_confirmed = ask_confirmed,
+				     .verdict = m->c.facts->verdict == NULL ? NULL : ask_verdict,
+				     .refusal = ask_refusal,
+				     .arg = m};
 	m->cache = kn_cache_new(on_cache_change, m);
 	hmap_init(&m->items);
 	hmap_init(&m->trackers);

@@ -38,6 +38,9 @@
 /* Of a Route, by its own handler: how far a gradual rollout is.  The Service that owns the Route
  * leaves it there. */
 #define KN_ANNOTATION_ROLLOUT_STATE "activator.dev/rollout-state"
+/* A rollout is judged by its requests: bounds, and how many it answers in each step. */
+#define KN_ANNOTATION_ABORT_IF "activator.dev/abort_if"
+#define KN_ANNOTATION_MIN_REQUESTS "activator.dev/min_requests"
 /* Of a Revision's status: the first time of so many instances has been, or "true". */
 #define KN_ANNOTATION_INITIALIZED "activator.dev/scale-target-initialized"
 

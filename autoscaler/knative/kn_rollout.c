@@ -21,6 +21,8 @@ part_fini(struct kn_rollout_part *p)
 	free(p->revisions);
 	free(p->configuration);
 	free(p->tag);
+	free(p->rejected);
+	free(p->why);
 	*p = (struct kn_rollout_part){.n = 0};
 }
 
@@ -95,6 +97,7 @@ read_part(struct kn_rollout *r, const json_t *from)
 {
 	const json_t *revisions = kn_json_at(from, "revisions", NULL);
 	const json_t *steps = kn_json_at(from, "stepParams", NULL);
+	const json_t *rejected = kn_json_at(from, "rejected", NULL);
 	struct kn_rollout_part *p = add_part(r, kn_json_text(from, "configurationName", NULL),
 					     kn_json_text(from, "tag", NULL));
 	int64_t sum = 0;
@@ -105,6 +108,10 @@ read_part(struct kn_rollout *r, const json_t *from)
 	p->next_ns = kn_json_number(steps, "nextStepTime", 0);
 	p->step_ns = kn_json_number(steps, "stepDuration", 0);
 	p->step = kn_json_number(steps, "stepSize", 0);
+	if (json_object_get(rejected, "revisionName") != NULL) {
+		p->rejected = xstrdup(kn_json_text(rejected, "revisionName", NULL));
+		p->why = xstrdup(kn_json_text(rejected, "why", NULL));
+	}
 	if (json_array_size(revisions) == 0 || json_array_size(revisions) > REVISIONS_MOST)
 		return false;
 	for (i = 0; i < json_array_size(revisions); i++) {
@@ -252,6 +259,33 @@ begin(struct kn_rollout_part *p, const char *revision, int64_t now_ns)
 	p->started_ns = now_ns;
 }
 
+static void
+forgive(struct kn_rollout_part *p)
+{
+	free(p->rejected);
+	free(p->why);
+	p->rejected = p->why = NULL;
+}
+
+/* The newest Revision gives back what it has. */
+static void
+reject(struct kn_rollout_part *p)
+{
+	struct kn_rollout_revision *newest = &p->revisions[p->n - 1];
+
+	free(p->rejected);
+	p->rejected = xstrdup(newest->name);
+	newest[-1].percent += newest->percent;
+	remove_revision(p, p->n - 1);
+	end(p);
+}
+
+static bool
+is_rejected(const struct kn_rollout_part *p, const char *revision)
+{
+	return p->rejected != NULL && strcmp(p->rejected, revision) == 0;
+}
+
 /* p is the part before, and becomes the part now. */
 static void
 step_part(struct kn_rollout_part *p, const struct kn_target *goal, int64_t duration_s, bool is_used,
@@ -260,11 +294,20 @@ step_part(struct kn_rollout_part *p, const struct kn_target *goal, int64_t durat
 	if (p->n > 1 && is_used && p->started_ns > 0 && p->step_ns == 0)
 		plan_steps(p, duration_s, now_ns);
 	p->next_ns = MIN(p->next_ns, now_ns + p->step_ns); /* written by a clock that was ahead */
+	if (p->n > 1 && p->verdict == ROLLOUT_MUST_END)
+		reject(p);
 	if (p->percent != goal->percent)
 		set_percent(p, goal->percent);
+	if (is_rejected(p, goal->revision)) {
+		if (p->n == 1)
+			end(p);
+		return;
+	}
+	forgive(p);
 	if (strcmp(p->revisions[p->n - 1].name, goal->revision) != 0)
 		begin(p, goal->revision, now_ns);
-	else if (p->n > 1 && p->next_ns > 0 && now_ns >= p->next_ns) {
+	else if (p->n > 1 && p->next_ns > 0 && now_ns >= p->next_ns &&
+		 p->verdict == ROLLOUT_MAY_GO) {
 		move(p, p->step);
 		p->next_ns = now_ns + p->step_ns;
 	}
@@ -293,8 +336,9 @@ step_target(struct kn_rollout *r, struct kn_rollout *before, const struct kn_tar
 	struct kn_rollout_part *last = find_part(before, goal->configuration, goal->tag), *p;
 
 	p = add_part(r, goal->configuration, goal->tag);
-	if (duration_s > 0 && goal->percent > 1 && last != NULL && last->n > 0 &&
-	    last->percent > 0 && !goes_back(last, goal->revision)) {
+	if (last != NULL && last->n > 0 && last->percent > 0 &&
+	    (is_rejected(last, goal->revision) ||
+	     (duration_s > 0 && goal->percent > 1 && !goes_back(last, goal->revision)))) {
 		struct kn_rollout_part empty = *p;
 
 		*p = *last;
@@ -359,6 +403,26 @@ kn_rollout_is_going_on(const struct kn_rollout *r)
 	return false;
 }
 
+const struct kn_rollout_part *
+kn_rollout_rejected(const struct kn_rollout *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		if (r->v[i].rejected != NULL)
+			return &r->v[i];
+	return NULL;
+}
+
+void
+kn_rollout_forgive(struct kn_rollout *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->n; i++)
+		forgive(&r->v[i]);
+}
+
 /* --- the text --- */
 
 static json_t *
@@ -383,6 +447,9 @@ part_json(const struct kn_rollout_part *p)
 	kn_json_set_number(steps, "stepDuration", p->step_ns);
 	kn_json_set_number(steps, "stepSize", p->step);
 	kn_json_set(o, "stepParams", steps);
+	if (p->rejected != NULL)
+		kn_json_set(o, "rejected",
+			    json_pack("{s:s, s:s}", "revisionName", p->rejected, "why", p->why));
 	return o;
 }
 

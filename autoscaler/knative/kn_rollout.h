@@ -8,6 +8,9 @@
  * older Revisions first.  A Revision that becomes Ready meanwhile begins the same again: the one
  * before it stops growing.
  *
+ * Where requests are judged (verdict), no step is taken while the newest one has to wait, and one
+ * that has to end gives its percent back to the one before it.
+ *
  * The state is an annotation of the Route, and only while a rollout goes on: before it, the split
  * is what status.traffic says. Pure.  Thread: any. */
 #ifndef AUTOSCALER_KNATIVE_KN_ROLLOUT_H
@@ -27,10 +30,12 @@ struct kn_rollout_part {
 	struct kn_rollout_revision *revisions; /* the oldest first; several: it is going on */
 	size_t n;
 	/* In ns since 1970; 0: not known yet. */
-	int64_t started_ns; /* the newest one got its first 1 % */
-	int64_t next_ns;    /* the next step */
-	int64_t step_ns;    /* from one step to the next */
-	int64_t step;	    /* percent that moves with each */
+	int64_t started_ns;	      /* the newest one got its first 1 % */
+	int64_t next_ns;	      /* the next step */
+	int64_t step_ns;	      /* from one step to the next */
+	int64_t step;		      /* percent that moves with each */
+	char *rejected, *why;	      /* a Revision that was given up, and why; NULL: none */
+	enum rollout_verdict verdict; /* of its newest Revision, for the step that is due */
 };
 
 struct kn_rollout {
@@ -50,6 +55,12 @@ void kn_rollout_before(struct kn_rollout *, const char *annotation, const struct
  * known. */
 int64_t kn_rollout_step(struct kn_rollout *, struct kn_rollout *before, struct kn_targets *targets,
 			int64_t duration_s, bool is_used, int64_t now_ns);
+
+/* The state is to be kept although nothing goes on: a Revision was given up, and does not come back
+ * until there is a newer one.  NULL: none was. */
+const struct kn_rollout_part *kn_rollout_rejected(const struct kn_rollout *);
+/* Forget which were given up. */
+void kn_rollout_forgive(struct kn_rollout *);
 
 /* Has a target several Revisions? */
 bool kn_rollout_is_going_on(const struct kn_rollout *);

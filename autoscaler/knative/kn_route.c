@@ -10,9 +10,12 @@
 #include "autoscaler/knative/kn_placeholder.h"
 #include "autoscaler/knative/kn_rollout.h"
 #include "autoscaler/knative/kn_routing.h"
+#include "autoscaler/knative/kn_service_conf.h"
 #include "autoscaler/knative/kn_status.h"
 #include "autoscaler/knative/kn_traffic.h"
 #include "autoscaler/knative/kn_values.h"
+#include "autoscaler/kube/kube_annotations.h"
+#include "common/str_list.h"
 #include "common/strbuf.h"
 #include "common/text.h"
 
@@ -41,6 +44,7 @@ struct route {
 	struct route_name *names;  /* the first is its own */
 	size_t names_n;
 	bool is_rolling_out;
+	char *waits_for, *aborted; /* a rollout that is judged: for people; NULL: nothing */
 };
 
 /* --- names --- */
@@ -140,7 +144,8 @@ plan_annotation(struct route *r, const struct kn_rollout *rollout)
 {
 	const char *old = kn_json_text(r->document, "metadata", "annotations",
 				       KN_ANNOTATION_ROLLOUT_STATE, NULL);
-	char *text = r->is_rolling_out ? kn_rollout_format(rollout) : xstrdup("");
+	bool is_kept = r->is_rolling_out || kn_rollout_rejected(rollout) != NULL;
+	char *text = is_kept ? kn_rollout_format(rollout) : xstrdup("");
 	json_t *patch;
 
 	if (strcmp(old, text) != 0) {
@@ -148,7 +153,7 @@ plan_annotation(struct route *r, const struct kn_rollout *rollout)
 		CHECK(json_object_set_new(
 			      kn_json_child(kn_json_child(patch, "metadata"), "annotations"),
 			      KN_ANNOTATION_ROLLOUT_STATE,
-			      r->is_rolling_out ? json_string(text) : json_null()) == 0);
+			      is_kept ? json_string(text) : json_null()) == 0);
 		kn_plan_patch(r->plan, r->o, patch);
 	}
 	free(text);
@@ -187,6 +192,87 @@ is_split_used(const struct route *r, const struct kn_rollout *rollout,
 	return is_routed(r);
 }
 
+/* --- a rollout that is judged --- */
+
+static const char *
+annotation_of(const struct route *r, const char *key)
+{
+	return kn_json_text(r->document, "metadata", "annotations", key, NULL);
+}
+
+/* "NS.CONFIGURATION/REVISION"; the caller's. */
+static char *
+full_name(const struct route *r, const struct kn_rollout_part *p, size_t i)
+{
+	char *service = kn_service_conf_name(r->o->ns, p->configuration);
+	char *revision = kube_annotations_revision(p->revisions[i].name);
+	char *name = xasprintf("%s/%s", service, revision);
+
+	free(revision);
+	free(service);
+	return name;
+}
+
+static void
+judge_part(struct route *r, struct kn_rollout_part *p)
+{
+	char *key = xasprintf("%s/%s %s %s", r->o->ns, r->o->name, p->configuration, p->tag);
+	char *name = full_name(r, p, p->n - 1), *why = NULL;
+	struct rollout_question q = {.key = key,
+				     .revision = name,
+				     .percent = (uint32_t)p->revisions[p->n - 1].percent,
+				     .abort_if = annotation_of(r, KN_ANNOTATION_ABORT_IF),
+				     .min_requests = annotation_of(r, KN_ANNOTATION_MIN_REQUESTS)};
+	struct str_list others = {.n = 0};
+	size_t i;
+
+	for (i = 0; i + 1 < p->n; i++)
+		str_list_take(&others, full_name(r, p, i));
+	q.others = others.v;
+	q.others_n = others.n;
+	p->verdict = r->ctx->facts->verdict(r->ctx->facts, &q, &why);
+	if (p->verdict == ROLLOUT_MUST_END) {
+		free(p->why);
+		p->why = xasprintf("%s at %u %%: %s", p->revisions[p->n - 1].name, q.percent,
+				   why == NULL ? "" : why);
+		kn_plan_event(r->plan, true, "RolloutAborted", p->why);
+	} else if (p->verdict == ROLLOUT_MUST_WAIT) {
+		text_replace(&r->waits_for,
+			     why != NULL ? why
+					 : "the newest one has not answered enough requests "
+					   "well enough yet");
+	}
+	kn_plan_again(r->plan, SECOND);
+	str_list_fini(&others);
+	free(why);
+	free(name);
+	free(key);
+}
+
+static void
+judge(struct route *r, struct kn_rollout *before)
+{
+	size_t i;
+
+	if (annotation_of(r, KN_ANNOTATION_ABORT_IF)[0] == '\0') {
+		kn_rollout_forgive(before);
+		return;
+	}
+	for (i = 0; i < before->n && r->ctx->facts->verdict != NULL; i++)
+		if (before->v[i].n > 1)
+			judge_part(r, &before->v[i]);
+}
+
+static void
+note_rejected(struct route *r, const struct kn_rollout *now)
+{
+	const struct kn_rollout_part *p = kn_rollout_rejected(now);
+
+	if (p != NULL)
+		r->aborted = xasprintf("The rollout was aborted, and %s has the requests: %s",
+				       p->revisions[p->n - 1].name, p->why);
+}
+
 static void
 roll_out(struct route *r)
 {
@@ -201,10 +287,12 @@ roll_out(struct route *r)
 			     &last);
 	kn_rollout_before(&before, json_string_value(annotation), r->ctx->cache, r->o->ns, &last);
 	is_used = annotation != NULL && is_split_used(r, &before, &last);
+	judge(r, &before);
 	next_ns = kn_rollout_step(&now, &before, &r->targets, rollout_duration(r), is_used, now_ns);
 	r->is_rolling_out = kn_rollout_is_going_on(&now);
 	if (next_ns > 0)
 		kn_plan_again(r->plan, MAX(next_ns - now_ns, SECOND / 10));
+	note_rejected(r, &now);
 	plan_annotation(r, &now);
 	kn_rollout_fini(&now);
 	kn_targets_fini(&last);
@@ -265,6 +353,17 @@ set(struct route *r, const char *type, enum kn_truth truth, const char *reason, 
 }
 
 static void
+set_in_progress(struct route *r)
+{
+	static const char usual[] = "A gradual rollout of the latest revision(s) is in progress.";
+	char *message = r->waits_for == NULL ? xstrdup(usual)
+					     : xasprintf("%s It waits: %s", usual, r->waits_for);
+
+	set(r, INGRESS, KN_UNKNOWN, "RolloutInProgress", message);
+	free(message);
+}
+
+static void
 set_ingress(struct route *r, const struct kn_placeholders *placeholders)
 {
 	const struct kn_facts *f = r->ctx->facts;
@@ -281,8 +380,9 @@ set_ingress(struct route *r, const struct kn_placeholders *placeholders)
 	} else if (refusal != NULL && is_said(r)) {
 		set(r, INGRESS, KN_FALSE, "ReconcileIngressFailed", refusal);
 	} else if (r->is_rolling_out) {
-		set(r, INGRESS, KN_UNKNOWN, "RolloutInProgress",
-		    "A gradual rollout of the latest revision(s) is in progress.");
+		set_in_progress(r);
+	} else if (r->aborted != NULL) {
+		set(r, INGRESS, KN_FALSE, "RolloutAborted", r->aborted);
 	} else if (placeholders->missing == 0 && is_said(r) &&
 		   kn_status_is_routed(&r->s, f, r->o->ns, r->o->name, INGRESS)) {
 		set(r, INGRESS, KN_TRUE, NULL, NULL);
@@ -394,6 +494,8 @@ kn_route_reconcile(const struct kn_context *ctx, const struct kn_object *o, stru
 	}
 	free(r.names);
 	kn_targets_fini(&r.targets);
+	free(r.waits_for);
+	free(r.aborted);
 	strbuf_fini(&why);
 	json_decref(r.document);
 }

@@ -74,6 +74,15 @@ misplaced(const char *name, bool is_revision)
 	return NULL;
 }
 
+/* Is it the controllers' own affair (kn_route.c)? */
+static bool
+is_of_rollout(const char *key)
+{
+	return strcmp(key, KN_ANNOTATION_ROLLOUT_STATE) == 0 ||
+	       strcmp(key, KN_ANNOTATION_ABORT_IF) == 0 ||
+	       strcmp(key, KN_ANNOTATION_MIN_REQUESTS) == 0;
+}
+
 /* The annotations of ours; the array is the caller's. */
 static struct kube_annotation *
 take_annotations(const json_t *document, bool is_revision, size_t *n, struct strbuf *mistakes)
@@ -88,7 +97,7 @@ take_annotations(const json_t *document, bool is_revision, size_t *n, struct str
 		const char *name = key + strlen(KUBE_ANNOTATION_PREFIX);
 
 		if (strncmp(key, KUBE_ANNOTATION_PREFIX, strlen(KUBE_ANNOTATION_PREFIX)) != 0 ||
-		    strcmp(key, KN_ANNOTATION_ROLLOUT_STATE) == 0 || !json_is_string(value))
+		    is_of_rollout(key) || !json_is_string(value))
 			continue;
 		wrong = misplaced(name, is_revision);
 		if (wrong != NULL)

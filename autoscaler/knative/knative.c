@@ -100,6 +100,14 @@ on_is_confirmed(const struct kn_facts *f)
 	return k->routed > 0;
 }
 
+static enum rollout_verdict
+on_verdict(const struct kn_facts *f, const struct rollout_question *q, char **why)
+{
+	const struct kn_controllers *k = f->arg;
+
+	return k->c.judge(q, why, k->c.arg);
+}
+
 static const char *
 on_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
@@ -442,7 +450,12 @@ knative_open(const struct knative_conf *c)
 	k->config = kn_config_new(resolv);
 	free(resolv);
 	hmap_init(&k->config_seen);
-	k->facts = (struct kn_facts){on_revision, on_is_routed, on_is_confirmed, on_refusal, k};
+	k->facts = (struct kn_facts){.revision = on_revision,
+				     .is_routed = on_is_routed,
+				     .is_confirmed = on_is_confirmed,
+				     .verdict = c->judge == NULL ? NULL : on_verdict,
+				     .refusal = on_refusal,
+				     .arg = k};
 	conf.config = k->config;
 	k->machine = kn_machine_new(&conf, on_change, k);
 	k->output = kn_output_new();

@@ -11,6 +11,7 @@
 #ifndef AUTOSCALER_KNATIVE_KNATIVE_H
 #define AUTOSCALER_KNATIVE_KNATIVE_H
 
+#include "autoscaler/rollout_question.h"
 #include "common/base.h"
 
 struct kn_claims;
@@ -31,6 +32,8 @@ struct knative_conf {
 	/* As kn_facts.revision. */
 	bool (*revision)(const char *ns, const char *deployment, struct kn_revision_facts *,
 			 void *arg);
+	/* As kn_facts.verdict; NULL: there is no judge. */
+	enum rollout_verdict (*judge)(const struct rollout_question *, char **why, void *arg);
 	/* knative_services() would return something else; called from the loop. */
 	void (*on_services)(void *arg);
 	void *arg;

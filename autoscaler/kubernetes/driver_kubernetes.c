@@ -402,6 +402,14 @@ on_facts(const char *ns, const char *deployment, struct kn_revision_facts *out, 
 	return kube_facts_get(&d->workloads, ns, deployment, out);
 }
 
+static enum rollout_verdict
+on_judge(const struct rollout_question *q, char **why, void *arg)
+{
+	const struct kube_driver *d = arg;
+
+	return d->driver.ops->judge(q, why, d->driver.arg);
+}
+
 static void
 open_knative(struct kube_driver *d, const struct settings *s)
 {
@@ -410,6 +418,7 @@ open_knative(struct kube_driver *d, const struct settings *s)
 					  .namespaces = d->namespaces,
 					  .settings = s,
 					  .revision = on_facts,
+					  .judge = d->driver.ops->judge == NULL ? NULL : on_judge,
 					  .on_services = on_services_change,
 					  .arg = d};
 

@@ -15,6 +15,7 @@ struct jput;
 
 #define ROLLOUT_STEPS_MAX 100
 #define ROLLOUT_BOUNDS_MAX 16
+#define ROLLOUT_MIN_REQUESTS 20 /* with a bound, unless another number is given */
 
 /* --- what is asked for --- */
 

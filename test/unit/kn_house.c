@@ -82,6 +82,18 @@ is_confirmed(const struct kn_facts *f)
 	return h->routed > 0;
 }
 
+static enum rollout_verdict
+verdict(const struct kn_facts *f, const struct rollout_question *q, char **why)
+{
+	struct house *h = f->arg;
+
+	free(h->asked);
+	h->asked = xasprintf("%s of %s beside %s", q->abort_if, q->revision, q->others[0]);
+	if (h->verdict == ROLLOUT_MUST_END)
+		*why = xstrdup("it fails");
+	return h->verdict;
+}
+
 static const char *
 refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
 {
@@ -114,7 +126,7 @@ house_open(struct house *h)
 	h->w.handlers.v[KN_ROUTE] = kn_route_reconcile;
 	h->w.handlers.v[KN_DOMAIN_MAPPING] = kn_domain_mapping_reconcile;
 	facts_of_world = h->w.facts.revision;
-	h->w.facts = (struct kn_facts){revision, is_routed, is_confirmed, refusal, h};
+	h->w.facts = (struct kn_facts){revision, is_routed, is_confirmed, verdict, refusal, h};
 	h->output = kn_output_new();
 	h->in = (struct kn_output_input){h->w.cache, h->w.config, h->w.settings};
 	hmap_init(&h->claimed);
@@ -123,6 +135,7 @@ house_open(struct house *h)
 void
 house_close(struct house *h)
 {
+	free(h->asked);
 	kn_output_free(&h->output);
 	forget_claims(h);
 	hmap_fini(&h->claimed);

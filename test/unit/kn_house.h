@@ -19,6 +19,8 @@ struct house {
 	size_t n;
 	struct hmap claimed; /* claim to owner */
 	const char *taken;   /* a claim that another source has; NULL */
+	enum rollout_verdict verdict;
+	char *asked; /* the last question about it: "BOUNDS of REVISION beside REVISION" */
 };
 
 void house_open(struct house *h);

@@ -112,7 +112,8 @@ static int
 set_up(void **state)
 {
 	static const struct kn_handlers handlers = {.v = {[KN_SERVICE] = handle}};
-	static const struct kn_facts facts = {no_revision, is_routed, NULL, no_refusal, NULL};
+	static const struct kn_facts facts = {
+		.revision = no_revision, .is_routed = is_routed, .refusal = no_refusal};
 	const struct kn_machine_conf conf = {.handlers = &handlers, .facts = &facts};
 
 	(void)state;

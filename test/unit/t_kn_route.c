@@ -635,6 +635,83 @@ a_gradual_rollout(void **state)
 	house_close(&h);
 }
 
+#define JUDGED                                                                                     \
+	",\"annotations\":{\"serving.knative.dev/rollout-duration\":\"10s\","                      \
+	"\"activator.dev/abort_if\":\"errors>1%\"}"
+
+/* What the requests come to decides, beside the time. */
+static void
+a_rollout_that_is_judged(void **state)
+{
+	struct house h;
+	size_t i;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", JUDGED, LATEST);
+	house_run(&h);
+	h.verdict = ROLLOUT_MUST_WAIT;
+	house_apply(&h, "app:2", JUDGED, LATEST);
+	house_run(&h);
+	for (i = 0; i < 60; i++)
+		house_wait(&h, 1);
+	assert_split(&h, "hello-00001 99, hello-00002 1");
+	assert_string_equal(h.asked, "errors>1% of default.hello/hello-00002 beside "
+				     "default.hello/hello-00001");
+	assert_string_equal(ROUTE(&h, "IngressReady"),
+			    IN_PROGRESS " It waits: the newest one has not answered enough "
+					"requests well enough yet");
+	h.verdict = ROLLOUT_MAY_GO;
+	house_wait(&h, 1);
+	assert_string_not_equal(ROUTE(&h, "Ready"), "True");
+	h.verdict = ROLLOUT_MUST_END;
+	house_wait(&h, 1);
+	assert_split(&h, "hello-00001 100");
+	assert_non_null(strstr(ROUTE(&h, "IngressReady"),
+			       "False RolloutAborted: The rollout was aborted, and hello-00001 "
+			       "has the requests: hello-00002 at "));
+	/* It stays so, whatever the verdict; also for a process that has just started. */
+	h.verdict = ROLLOUT_MAY_GO;
+	for (i = 0; i < 60; i++)
+		house_wait(&h, 1);
+	assert_split(&h, "hello-00001 100");
+	/* The next one gets its chance. */
+	house_apply(&h, "app:3", JUDGED, LATEST);
+	house_run(&h);
+	assert_split(&h, "hello-00001 99, hello-00003 1");
+	for (i = 0; i < 60; i++)
+		house_wait(&h, 1);
+	assert_split(&h, "hello-00003 100");
+	assert_string_equal(ROUTE(&h, "Ready"), "True");
+	assert_null(kn_json_at(kn_world_get(&h.w, KN_ROUTE, "hello"), "metadata", "annotations",
+			       "activator.dev/rollout-state", NULL));
+	house_close(&h);
+}
+
+/* Without a judge's bounds it is as the user says. */
+static void
+an_aborted_rollout_that_is_wanted(void **state)
+{
+	struct house h;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", JUDGED, LATEST);
+	house_run(&h);
+	h.verdict = ROLLOUT_MUST_END;
+	house_apply(&h, "app:2", JUDGED, LATEST);
+	house_run(&h);
+	house_wait(&h, 1);
+	assert_split(&h, "hello-00001 100");
+	house_apply(&h, "app:2", "", LATEST);
+	house_run(&h);
+	assert_split(&h, "hello-00002 100");
+	assert_string_equal(ROUTE(&h, "Ready"), "True");
+	house_close(&h);
+}
+
 static void
 what_the_conf_file_allows(void **state)
 {
@@ -774,6 +851,8 @@ main(void)
 		cmocka_unit_test(a_mapping_with_the_name_of_a_route),
 		cmocka_unit_test(a_revision_with_the_label_of_another),
 		cmocka_unit_test(a_gradual_rollout),
+		cmocka_unit_test(a_rollout_that_is_judged),
+		cmocka_unit_test(an_aborted_rollout_that_is_wanted),
 		cmocka_unit_test(what_the_conf_file_allows),
 		cmocka_unit_test(settings_of_a_revision),
 		cmocka_unit_test(a_configuration_that_goes_first),

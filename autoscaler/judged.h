@@ -1,0 +1,26 @@
+/* judged - rollouts of Knative's Routes, whose steps the controllers take: may one go on, by what
+ * the requests of its revisions have come to (rollout_judge.h)?
+ *
+ * What is remembered of a rollout is begun anew after a restart, and forgotten once nobody asks.
+ * Thread: the autoscaler's only loop. */
+#ifndef AUTOSCALER_JUDGED_H
+#define AUTOSCALER_JUDGED_H
+
+#include "autoscaler/facts.h"
+#include "autoscaler/rollout_question.h"
+#include "autoscaler/versions/rollout_judge.h"
+
+struct evidence;
+struct judged; /* opaque */
+
+NODISCARD struct judged *judged_new(void);
+void judged_free(struct judged **);
+
+/* As driver_ops.judge.  links: as rollout_facts.links. */
+enum rollout_verdict judged_look(struct judged *, const struct rollout_question *,
+				 const struct facts *, const struct evidence *, uint64_t links,
+				 char **why);
+/* Forget those that nobody asks for any more; each second. */
+void judged_tick(struct judged *);
+
+#endif
