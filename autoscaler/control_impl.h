@@ -60,7 +60,7 @@ struct autoscaler {
 	struct loop_timer chores; /* set: plans are due, or learned.json is being written */
 	struct relaunch *relaunch;
 	bool is_relaunched; /* another program takes this one's place */
-	bool is_started; /* else control_lead() waits */
+	bool is_started;    /* else control_lead() waits */
 	bool is_listening, is_stopping;
 	const char *stop_signal;
 	int64_t linger_ns; /* stop at this time, or once no request is parked; 0: no signal came */

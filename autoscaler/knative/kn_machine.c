@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "autoscaler/knative/kn_asking.h"
 #include "autoscaler/knative/kn_buried.h"
 #include "autoscaler/knative/kn_cache.h"
 #include "autoscaler/knative/kn_foreign.h"
@@ -92,8 +93,8 @@ struct kn_machine {
 	bool is_started, is_writer;
 	int kubernetes_minor;
 	struct kn_item *answering; /* whose write's answer is being put into the cache */
-	struct kn_item *asking;	   /* whose handler is being called */
-	struct kn_facts facts;	   /* c.facts, and a note of who asks */
+	struct kn_asking asking;   /* the facts */
+	struct kn_facts facts;	   /* c.facts, by way of `asking` */
 	struct kn_context context;
 	struct kn_foreign *foreign;
 	struct kn_clock clock;
@@ -597,50 +598,6 @@ on_write_answer(const struct kube_answer *a, void *arg)
 
 /* --- reconciling --- */
 
-static bool
-ask_revision(const struct kn_facts *f, const char *ns, const char *deployment,
-	     struct kn_revision_facts *out)
-{
-	const struct kn_machine *m = f->arg;
-
-	return m->c.facts->revision(m->c.facts, ns, deployment, out);
-}
-
-static bool
-ask_routed(const struct kn_facts *f, const char *ns, const char *route)
-{
-	const struct kn_machine *m = f->arg;
-	bool is_routed = m->c.facts->is_routed(m->c.facts, ns, route);
-
-	if (m->asking != NULL)
-		m->asking->is_unrouted |= !is_routed;
-	return is_routed;
-}
-
-static bool
-ask_confirmed(const struct kn_facts *f)
-{
-	const struct kn_machine *m = f->arg;
-
-	return m->c.facts->is_confirmed == NULL || m->c.facts->is_confirmed(m->c.facts);
-}
-
-static enum rollout_verdict
-ask_verdict(const struct kn_facts *f, const struct rollout_question *q, char **why)
-{
-	const struct kn_machine *m = f->arg;
-
-	return m->c.facts->verdict(m->c.facts, q, why);
-}
-
-static const char *
-ask_refusal(const struct kn_facts *f, enum kn_kind kind, const char *ns, const char *name)
-{
-	const struct kn_machine *m = f->arg;
-
-	return m->c.facts->refusal(m->c.facts, kind, ns, name);
-}
-
 const struct kn_context *
 kn_machine_context(struct kn_machine *m)
 {
@@ -743,10 +700,9 @@ run(struct kn_item *i, const struct kn_object *o)
 	m->running_n++;
 	i->run->object_uid = xstrdup(o->uid);
 	kn_plan_init(&i->run->plan);
-	i->is_unrouted = false;
-	m->asking = i;
+	m->asking.is_unrouted = false;
 	m->c.handlers->v[i->kind](&ctx, o, &i->run->plan);
-	m->asking = NULL;
+	i->is_unrouted = m->asking.is_unrouted;
 	put_off_status(i, ctx.now_ns);
 	untrack(i);
 	for (k = 0; k < i->run->plan.tracked_n; k++)
@@ -862,12 +818,8 @@ kn_machine_new(const struct kn_machine_conf *c, void (*on_change)(void *), void 
 	m->on_change = on_change;
 	m->arg = arg;
 	m->is_writer = true;
-	m->facts = (struct kn_facts){.revision = ask_revision,
-				     .is_routed = ask_routed,
-				     .is_confirmed = ask_confirmed,
-				     .verdict = m->c.facts->verdict == NULL ? NULL : ask_verdict,
-				     .refusal = ask_refusal,
-				     .arg = m};
+	m->asking.of = m->c.facts;
+	m->facts = kn_asking_facts(&m->asking);
 	m->cache = kn_cache_new(on_cache_change, m);
 	hmap_init(&m->items);
 	hmap_init(&m->trackers);
