@@ -469,16 +469,14 @@ services_stored(struct services *s)
 	go_over(s, NULL);
 }
 
-void
-services_tick(struct services *s)
+/* Nothing that is leaving is waited for any more. */
+static void
+forget_leaving(struct services *s)
 {
 	struct settings **old = s->previous;
 	struct stored_set old_stored = s->stored_previous, unconfigured = s->unconfigured;
 	size_t old_n = s->previous_n;
 
-	if ((old_n == 0 && old_stored.n == 0 && unconfigured.n == 0) ||
-	    !reconcile_leaving_done(s->parts.reconcile))
-		return;
 	s->previous = NULL;
 	s->previous_n = 0;
 	s->stored_previous = s->unconfigured = (struct stored_set){.n = 0};
@@ -486,6 +484,38 @@ services_tick(struct services *s)
 	drop_all(s, old, old_n);
 	stored_free(&old_stored);
 	stored_free(&unconfigured);
+}
+
+/* Likewise of those whose drain_timeout is over, while others have more time. */
+static void
+forget_late(struct services *s)
+{
+	struct stored_set *all = &s->unconfigured, late = {.n = 0};
+	size_t i, kept = 0;
+
+	late.v = xcalloc(all->n + 1, sizeof *late.v);
+	for (i = 0; i < all->n; i++)
+		if (reconcile_leaving_is_late(s->parts.reconcile,
+					      all->v[i]->revisions[0].full_name))
+			late.v[late.n++] = all->v[i];
+		else
+			all->v[kept++] = all->v[i];
+	all->n = kept;
+	apply(s);
+	stored_free(&late);
+}
+
+void
+services_tick(struct services *s)
+{
+	const struct reconcile *r = s->parts.reconcile;
+
+	if (s->previous_n == 0 && s->stored_previous.n == 0 && s->unconfigured.n == 0)
+		return;
+	if (reconcile_leaving_done(r))
+		forget_leaving(s);
+	else if (reconcile_any_is_late(r))
+		forget_late(s);
 }
 
 void

@@ -107,7 +107,8 @@ catalog_keep_leaving(struct catalog *c, const struct service_conf *old, size_t n
 			const struct revision_conf *rev = &old[i].revisions[k];
 
 			if (has_revision(now, rev->full_name) || is_leaving(c, rev->full_name) ||
-			    (r != NULL && !has_instances(r, rev->full_name)))
+			    (r != NULL && (!has_instances(r, rev->full_name) ||
+					   reconcile_leaving_is_late(r, rev->full_name))))
 				continue;
 			c->leaving = xrealloc(c->leaving, (c->leaving_n + 1) * sizeof *c->leaving);
 			c->leaving[c->leaving_n++] = (struct catalog_leaving){.service = &old[i],

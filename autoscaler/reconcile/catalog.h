@@ -28,7 +28,7 @@ void catalog_init(struct catalog *, const struct service_conf *file, size_t file
 void catalog_fini(struct catalog *);
 
 /* Add as leaving the revisions of `old` that are not in the catalog, leaving or not, and still have
- * instances; all of them where reconcile is NULL.
+ * instances and time to finish their requests; all of them where reconcile is NULL.
  * old is borrowed until catalog_fini(). */
 void catalog_keep_leaving(struct catalog *, const struct service_conf *old, size_t n,
 			  const struct reconcile *);

@@ -813,19 +813,51 @@ leaving_since(const struct reconcile *r, const struct scaled_revision *rev)
 	return MAX(rev->leaving_ns, heard);
 }
 
+/* Is it leaving, and its drain_timeout over? */
+static bool
+is_late(const struct reconcile *r, const struct scaled_revision *rev)
+{
+	return rev->is_leaving &&
+	       clk_now() - leaving_since(r, rev) >= rev->conf->launch.drain_timeout;
+}
+
+/* Is it leaving, and not known to have no instances? */
+static bool
+is_still_there(const struct scaled_revision *rev)
+{
+	return rev->is_leaving && (!rev->is_known || rev->instances.n > 0 || rev->scale_sent > 0);
+}
+
 bool
 reconcile_leaving_done(const struct reconcile *r)
 {
-	int64_t now = clk_now();
 	struct scaled_revision *rev;
 	size_t at = 0;
 
 	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
-		if (rev->is_leaving &&
-		    (!rev->is_known || rev->instances.n > 0 || rev->scale_sent > 0) &&
-		    now - leaving_since(r, rev) < rev->conf->launch.drain_timeout)
+		if (is_still_there(rev) && !is_late(r, rev))
 			return false;
 	return true;
+}
+
+bool
+reconcile_leaving_is_late(const struct reconcile *r, const char *full_name)
+{
+	const struct scaled_revision *rev = reconcile_find(r, full_name);
+
+	return rev != NULL && is_late(r, rev);
+}
+
+bool
+reconcile_any_is_late(const struct reconcile *r)
+{
+	struct scaled_revision *rev;
+	size_t at = 0;
+
+	while ((rev = scaled_set_next(&r->set, &at)) != NULL)
+		if (is_still_there(rev) && is_late(r, rev))
+			return true;
+	return false;
 }
 
 uint32_t

@@ -98,6 +98,10 @@ void reconcile_set(struct reconcile *, const struct reconcile_conf *, const stru
 /* True: each revision that is leaving has no instances and its driver was asked for none, or its
  * drain_timeout is over. */
 bool reconcile_leaving_done(const struct reconcile *);
+/* Is the revision leaving, and its drain_timeout over? */
+bool reconcile_leaving_is_late(const struct reconcile *, const char *full_name);
+/* Is that so of one that may still have instances? */
+bool reconcile_any_is_late(const struct reconcile *);
 
 /* An activator is connected and has been sent all services.  It is sent the drains that are
  * under way.  id is copied.  has_shares: it knows shares (common/shares.h).  has_spans: it makes a

@@ -121,6 +121,25 @@ def test_it_comes_back(tmp_path):
         assert s.get("gone")[0] == 200
 
 
+def test_drain_timeout_of_one_revision(tmp_path):
+    """It comes before that of the autoscaler."""
+    own = GONE.replace("gone", "own").replace("stop_timeout", "drain_timeout = 1h stop_timeout")
+    with running(tmp_path, KEPT + GONE + own, autoscaler="drain_timeout = 500ms") as s:
+        gate = Gate(tmp_path)
+        with in_flight(s, gate), s.connect() as c:
+            c.request("POST", "/" + gate.query(), "own", b"body")
+            wait_until(lambda: s.metric('activator_revision_in_flight{revision="own/v1"}') == 1,
+                       what="the other request")
+            remove(s, 'service "gone"', 'service "own"')
+            assert s.hangup(s.autoscaler)
+            wait_until(lambda: len(s.instances()) == 2, what="one instance to go")
+            wait_until(lambda: "gone/v1" not in revisions(s), what="its revision to go")
+            assert "own/v1" in revisions(s)
+            gate.open()
+            assert c.response()[0] == 200
+        wait_until(lambda: len(s.instances()) == 1, what="the other instance to go")
+
+
 @pytest.mark.parametrize("is_connected", (True, False))
 def test_drain_timeout(tmp_path, is_connected):
     """The request does not end; and no activator comes back."""
