@@ -6,6 +6,7 @@
 
 #include "autoscaler/brain/gradient.h"
 #include "autoscaler/brain/idleness.h"
+#include "autoscaler/brain/surplus.h"
 #include "autoscaler/reconcile/announce.h"
 #include "autoscaler/reconcile/learned.h"
 #include "common/clk.h"
@@ -59,7 +60,10 @@ learn(struct scaled_revision *rev)
 				     .followers = 2.5F,
 				     .idle_ns = 90 * CLK_S};
 	const struct gradient_data target = {20.5, 21.25, 0.05, 3600 * CLK_S};
+	const float surplus[SURPLUS_NUMBERS] = {
+		[0] = 12.5F, [3] = 40.25F, [SURPLUS_NUMBERS - 1] = 7};
 
+	brain_import_surplus(rev->brain, surplus);
 	brain_import_idleness(rev->brain, &idle, now);
 	brain_import_target(rev->brain, &target, now);
 	timing_import(&rev->timing, 0.125, 1.5);
@@ -72,7 +76,11 @@ is_learned(const struct scaled_revision *rev)
 {
 	struct idleness_data idle;
 	struct gradient_data target;
+	float surplus[SURPLUS_NUMBERS];
 
+	assert_true(brain_export_surplus(rev->brain, surplus));
+	assert_true(surplus[0] == 12.5F && surplus[3] == 40.25F);
+	assert_true(surplus[1] == 0 && surplus[SURPLUS_NUMBERS - 1] == 7);
 	assert_true(brain_export_idleness(rev->brain, &idle, now));
 	assert_true(brain_export_target(rev->brain, &target, now));
 	assert_int_equal(idle.n, 2);
@@ -216,6 +224,8 @@ damaged(void **state)
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_costs\":\"1:-1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"idle_followers\":-1}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"starts\":\"7:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"surplus\":\"361:1\"}",
+		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"surplus\":\"4:-1\"}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"knee\":-4}",
 		"{\"revision\":\"b/v1\",\"saved_ms\":1,\"target\":1e99}",
 		"\xff\xfe",
@@ -234,7 +244,7 @@ damaged(void **state)
 	spoil("{\"revision\":\"b/v1\",\"saved_ms\":1,\"lat"); /* truncated */
 	text = unit_stderr_of(open_it, &l);
 	assert_non_null(strstr(text, "cannot read all that was learned, using the rest"));
-	assert_non_null(strstr(text, "lines=19")); /* each line but the empty one */
+	assert_non_null(strstr(text, "lines=21")); /* each line but the empty one */
 	free(text);
 	r = of_two(2);
 	learned_teach(l, r);
