@@ -27,7 +27,7 @@ PKG_BUILD := gcc libc6-dev make pkg-config libevent-dev libllhttp-dev/node-llhtt
 	libnghttp2-dev
 PKG_RUN := python3 curl gunicorn openssl
 PKG_TEST := libcmocka-dev python3 python3-pytest python3-pytest-xdist python3-yaml openssl \
-	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client \
+	ca-certificates tzdata haproxy nginx-light libnginx-mod-stream python3-h2 nghttp2-client nghttp2-server \
 	python3-grpcio
 PKG_BENCH := wrk nginx-light haproxy nghttp2-client nghttp2-server nghttp2-proxy h2o strace valgrind \
 	python3 python3-h2 openssl

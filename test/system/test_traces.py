@@ -271,7 +271,10 @@ service "far" { hosts = {"far"} trace_sample = 100
                       for i in range(1, 5)]  # the last one is not recorded
             threads = [threading.Thread(target=s.get, args=("hello",), kwargs={"fields": f})
                        for f in fields]
-            for t in threads:
+            # What one that is not recorded asks for is a trace of its own.
+            threads[0].start()
+            wait_until(lambda: s.metric("activator_parked") == 1, what="the first one")
+            for t in threads[1:]:
                 t.start()
             wait_until(lambda: s.metric("activator_parked") == len(threads), what="all of them")
             gate.open()
