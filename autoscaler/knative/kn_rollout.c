@@ -267,16 +267,17 @@ forgive(struct kn_rollout_part *p)
 	p->rejected = p->why = NULL;
 }
 
-/* The newest Revision gives back what it has. */
+/* The newest Revision gives back what it has.  All goes to the oldest: those between have not come
+ * to the end of their own rollouts, which nothing would go on with. */
 static void
 reject(struct kn_rollout_part *p)
 {
-	struct kn_rollout_revision *newest = &p->revisions[p->n - 1];
-
 	free(p->rejected);
-	p->rejected = xstrdup(newest->name);
-	newest[-1].percent += newest->percent;
-	remove_revision(p, p->n - 1);
+	p->rejected = xstrdup(p->revisions[p->n - 1].name);
+	while (p->n > 1) {
+		p->revisions[0].percent += p->revisions[p->n - 1].percent;
+		remove_revision(p, p->n - 1);
+	}
 	end(p);
 }
 
@@ -298,11 +299,8 @@ step_part(struct kn_rollout_part *p, const struct kn_target *goal, int64_t durat
 		reject(p);
 	if (p->percent != goal->percent)
 		set_percent(p, goal->percent);
-	if (is_rejected(p, goal->revision)) {
-		if (p->n == 1)
-			end(p);
+	if (is_rejected(p, goal->revision))
 		return;
-	}
 	forgive(p);
 	if (strcmp(p->revisions[p->n - 1].name, goal->revision) != 0)
 		begin(p, goal->revision, now_ns);

@@ -86,12 +86,14 @@ static enum rollout_verdict
 verdict(const struct kn_facts *f, const struct rollout_question *q, char **why)
 {
 	struct house *h = f->arg;
+	bool is_failing = h->failing != NULL && strcmp(h->failing, q->revision) == 0;
+	enum rollout_verdict v = is_failing ? ROLLOUT_MUST_END : h->verdict;
 
 	free(h->asked);
 	h->asked = xasprintf("%s of %s beside %s", q->abort_if, q->revision, q->others[0]);
-	if (h->verdict == ROLLOUT_MUST_END)
+	if (v == ROLLOUT_MUST_END)
 		*why = xstrdup("it fails");
-	return h->verdict;
+	return v;
 }
 
 static const char *

@@ -20,7 +20,8 @@ struct house {
 	struct hmap claimed; /* claim to owner */
 	const char *taken;   /* a claim that another source has; NULL */
 	enum rollout_verdict verdict;
-	char *asked; /* the last question about it: "BOUNDS of REVISION beside REVISION" */
+	const char *failing; /* a revision that must end, whatever the verdict; NULL */
+	char *asked;	     /* the last question about it: "BOUNDS of REVISION beside REVISION" */
 };
 
 void house_open(struct house *h);

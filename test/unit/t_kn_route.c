@@ -689,6 +689,38 @@ a_rollout_that_is_judged(void **state)
 	house_close(&h);
 }
 
+/* The newest of three fails: the one before it has not been proven either. */
+static void
+a_rollout_aborted_during_another(void **state)
+{
+	struct house h;
+	size_t i;
+
+	(void)state;
+	house_open(&h);
+	house_use_domain(&h, "{\"example.com\":\"\"}");
+	house_apply(&h, "app:1", JUDGED, LATEST);
+	house_run(&h);
+	house_apply(&h, "app:2", JUDGED, LATEST);
+	house_run(&h);
+	for (i = 0; i < 3; i++)
+		house_wait(&h, 1);
+	assert_split(&h, "hello-00001 66, hello-00002 34");
+	house_apply(&h, "app:3", JUDGED, LATEST);
+	house_run(&h);
+	assert_split(&h, "hello-00001 66, hello-00002 33, hello-00003 1");
+	h.failing = "default.hello/hello-00003";
+	house_wait(&h, 1);
+	h.failing = NULL;
+	for (i = 0; i < 60; i++)
+		house_wait(&h, 1);
+	assert_split(&h, "hello-00001 100");
+	assert_string_equal(ROUTE(&h, "IngressReady"),
+			    "False RolloutAborted: The rollout was aborted, and hello-00001 has "
+			    "the requests: hello-00003 at 1 %: it fails");
+	house_close(&h);
+}
+
 /* Without a judge's bounds it is as the user says. */
 static void
 an_aborted_rollout_that_is_wanted(void **state)
@@ -852,6 +884,7 @@ main(void)
 		cmocka_unit_test(a_revision_with_the_label_of_another),
 		cmocka_unit_test(a_gradual_rollout),
 		cmocka_unit_test(a_rollout_that_is_judged),
+		cmocka_unit_test(a_rollout_aborted_during_another),
 		cmocka_unit_test(an_aborted_rollout_that_is_wanted),
 		cmocka_unit_test(what_the_conf_file_allows),
 		cmocka_unit_test(settings_of_a_revision),
