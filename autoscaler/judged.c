@@ -151,23 +151,31 @@ add_figures(const struct evidence *e, const char *revision, struct rollout_figur
 	sum->open += evidence_open(e, revision);
 }
 
+void
+judged_failure(const struct scaled_revision *to, int64_t since_ns, struct rollout_facts *facts)
+{
+	if (to == NULL || to->failure == NULL || to->failure->is_parking ||
+	    to->failed_ns < since_ns)
+		return;
+	if (!to->failure->is_outage && instances_ready(&to->instances) == 0)
+		facts->failure = to->failure->message;
+	else
+		facts->obstacle = to->failure->message;
+}
+
 static void
 gather(const struct one *o, const struct rollout_question *q, const struct facts *f,
        const struct evidence *e, uint64_t links, struct rollout_facts *facts)
 {
 	const struct scaled_revision *to = reconcile_find(f->reconcile, q->revision);
-	bool has_failed = to != NULL && to->failure != NULL && !to->failure->is_parking &&
-			  to->failed_ns >= o->began_ns;
-	bool is_own = has_failed && !to->failure->is_outage && instances_ready(&to->instances) == 0;
 	size_t i;
 
 	*facts = (struct rollout_facts){
 		.now_ns = clk_now(),
 		.links = links,
 		.has_links = f->hub != NULL && hub_activators(f->hub) > 0,
-		.failure = is_own ? to->failure->message : NULL,
-		.obstacle = has_failed && !is_own ? to->failure->message : NULL,
 	};
+	judged_failure(to, o->began_ns, facts);
 	evidence_times(e, &facts->oldest_report_ns, &facts->newest_report_ns);
 	add_figures(e, q->revision, &facts->new);
 	for (i = 0; i < q->others_n; i++)

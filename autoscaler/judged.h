@@ -12,6 +12,7 @@
 
 struct evidence;
 struct judged; /* opaque */
+struct scaled_revision;
 
 NODISCARD struct judged *judged_new(void);
 void judged_free(struct judged **);
@@ -20,6 +21,9 @@ void judged_free(struct judged **);
 enum rollout_verdict judged_look(struct judged *, const struct rollout_question *,
 				 const struct facts *, const struct evidence *, uint64_t links,
 				 char **why);
+/* Set failure or obstacle, if the new revision (NULL: there is none) could not be started since
+ * then. */
+void judged_failure(const struct scaled_revision *, int64_t since_ns, struct rollout_facts *);
 /* Forget those that nobody asks for any more; each second. */
 void judged_tick(struct judged *);
 

@@ -264,9 +264,6 @@ gather(const struct rollouts *r, const struct facts *f, const struct stored_serv
 	const struct rollout *ro = s->rollout;
 	const struct scaled_revision *to = find_scaled(f, s, ro->to);
 	struct rollout_facts *facts = &run->facts;
-	bool has_failed = to != NULL && to->failure != NULL && !to->failure->is_parking &&
-			  to->failed_ns >= run->began_ns;
-	bool is_own = has_failed && !to->failure->is_outage && instances_ready(&to->instances) == 0;
 	size_t i;
 
 	*facts = (struct rollout_facts){
@@ -275,9 +272,8 @@ gather(const struct rollouts *r, const struct facts *f, const struct stored_serv
 		.has_links = f->hub != NULL && hub_activators(f->hub) > 0,
 		.ready = to == NULL ? 0 : instances_ready(&to->instances),
 		.needed = needed_for(f, s, rollout_next_percent(ro)),
-		.failure = is_own ? to->failure->message : NULL,
-		.obstacle = has_failed && !is_own ? to->failure->message : NULL,
 	};
+	judged_failure(to, run->began_ns, facts);
 	evidence_times(r->evidence, &facts->oldest_report_ns, &facts->newest_report_ns);
 	add_figures(r, s, ro->to, &facts->new);
 	for (i = 0; i < ro->before_n; i++)

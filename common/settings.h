@@ -286,7 +286,7 @@ struct autoscaler_conf {
 	int64_t retain_since_create_time, retain_since_last_active_time; /* 0: does not count */
 	uint32_t min_non_active_revisions, max_non_active_revisions;
 	/* kubernetes */
-	char *lease_name; /* "namespace/name"; NULL: none */
+	char *lease_name;	    /* "namespace/name"; NULL: none */
 	char *kubeconfig;	    /* NULL: the pod's service account, else $KUBECONFIG */
 	struct str_list namespaces; /* watched for annotations; empty: none */
 	char *namespace_selector;
